@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+/** The command line. Every command's module is loaded only when that command runs, so `serve` never loads TensorFlow.js. */
+import { Command } from 'commander';
+import { packageVersion } from './version.ts';
+
+const program = new Command('outlierscope')
+  .description('See outlier features while a transformer trains in TensorFlow.js.')
+  .version(packageVersion())
+  .showHelpAfterError('(run with --help to see what is accepted)');
+
+for (const load of [
+  () => import('./commands/setup-native.ts').then((m) => m.setupNativeCommand()),
+]) {
+  program.addCommand(await load());
+}
+
+await program.parseAsync();
