@@ -1,0 +1,179 @@
+/**
+ * The metric catalogue: the one place that says what is measured, in which unit, by which formula and under which name.
+ * The exposition, the page, the dashboards and docs/metrics.md derive from it or are tested against it.
+ *
+ * Notation: X is a site's activations, n rows (batch x positions) by d neurons (the last axis);
+ * s_j = sqrt(1/n sum_a X_aj^2) is the RMS of neuron j; "He et al." is arXiv 2405.19279.
+ */
+
+/** What a metric costs: each group holds the ones before it. */
+export type MetricGroup = 'essential' | 'standard' | 'full';
+
+/** Which way a metric goes when training gets sick. */
+export type Worse = 'higher' | 'lower' | 'either';
+
+interface Entry {
+  readonly name: string;
+  /** Base unit in words; `ratio` for numbers without one. */
+  readonly unit: 'ratio' | 'activation' | 'gradient' | 'decibels' | 'values' | 'nats' | 'neurons' | 'logit' | 'seconds' | 'loss' | 'per step';
+  /** The formula, or how the number is come by. */
+  readonly definition: string;
+  /** Where the definition comes from. */
+  readonly reference: string;
+  readonly worse: Worse;
+  readonly prometheus: { readonly name: string; readonly help: string };
+}
+
+/** A number measured at one site at one sampled step. */
+export interface SiteMetric extends Entry {
+  readonly group: MetricGroup;
+  /** The tensors that it is measured on. */
+  readonly of: 'activations' | 'gradients' | 'attention';
+}
+
+/** A number that a whole frame has once. */
+export type FrameScalar = Entry;
+
+const paper = 'He et al.';
+
+/** Version of this list: it changes whenever the meaning of a name changes, never when one is added. */
+export const catalogueVersion = 1;
+
+/** Every site metric, in the order in which frames carry them. */
+export const siteMetrics = [
+  {
+    name: 'kurtosis',
+    unit: 'ratio',
+    group: 'essential',
+    of: 'activations',
+    definition: 'mean_j(s_j^4) / mean_j(s_j^2)^2: 1 when all neurons are equally large, d when one holds everything',
+    reference: `${paper}, Eq. 1`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_kurtosis',
+      help: "Kurtosis of neuron RMS, mean(s^4)/mean(s^2)^2 over neurons (He et al. Eq. 1): 1 is no outlier, the layer's width is one neuron alone.",
+    },
+  },
+  {
+    name: 'kurtosis_centred',
+    unit: 'ratio',
+    group: 'essential',
+    of: 'activations',
+    definition:
+      "the same on X minus each row's mean over the width; (kurtosis_centred - 1) * d / (d - 1) is what the authors' code reports",
+    reference: `${paper}, authors' code`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_kurtosis_centred',
+      help: "Kurtosis of neuron RMS after each row's mean over the width is taken away (convention of the code of He et al.).",
+    },
+  },
+  {
+    name: 'input_correlation',
+    unit: 'ratio',
+    group: 'essential',
+    of: 'activations',
+    definition: 'mean over rows a != b of <x_a, x_b> / (d * mean(X^2)): towards 1 all inputs look alike to deeper layers',
+    reference: `${paper}, signal propagation`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_input_correlation',
+      help: 'Mean off-diagonal entry of X X^T / (d rms^2), signal propagation in He et al.: towards 1 is rank collapse.',
+    },
+  },
+  {
+    name: 'rms',
+    unit: 'activation',
+    group: 'essential',
+    of: 'activations',
+    definition: 'sqrt(mean(X^2))',
+    reference: 'root mean square',
+    worse: 'either',
+    prometheus: { name: 'outlierscope_rms', help: 'Root mean square of all activations of the site.' },
+  },
+  {
+    name: 'absmax',
+    unit: 'activation',
+    group: 'essential',
+    of: 'activations',
+    definition: 'max |X|',
+    reference: 'the scale of per-tensor absmax quantisation',
+    worse: 'higher',
+    prometheus: { name: 'outlierscope_absmax', help: 'Largest absolute activation of the site.' },
+  },
+  {
+    name: 'nonfinite',
+    unit: 'values',
+    group: 'essential',
+    of: 'activations',
+    definition: 'number of activations that are NaN or infinite',
+    reference: 'IEEE 754',
+    worse: 'higher',
+    prometheus: { name: 'outlierscope_nonfinite_values', help: 'Activations of the site that are NaN or infinite at the sampled step.' },
+  },
+  {
+    name: 'max_median_ratio',
+    unit: 'ratio',
+    group: 'standard',
+    of: 'activations',
+    definition: 'mean over rows a of max_j |X_aj| / median_j |X_aj|, the median being the lower middle value; over at most 64 evenly spaced rows',
+    reference: `${paper}, Eq. 2`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_max_median_ratio',
+      help: 'Mean over rows of largest / median absolute activation (He et al. Eq. 2), on at most 64 evenly spaced rows.',
+    },
+  },
+] as const satisfies readonly SiteMetric[];
+
+/** Every scalar that a frame carries by itself; users add their own beside these. */
+export const frameScalars = [
+  {
+    name: 'loss',
+    unit: 'loss',
+    definition: 'the training loss of the sampled step',
+    reference: 'the training loop',
+    worse: 'higher',
+    prometheus: { name: 'outlierscope_loss', help: 'Training loss at the last sampled step.' },
+  },
+  {
+    name: 'learning_rate',
+    unit: 'per step',
+    definition: "the optimiser's learning rate at the sampled step",
+    reference: 'the optimiser',
+    worse: 'either',
+    prometheus: { name: 'outlierscope_learning_rate', help: 'Learning rate at the last sampled step.' },
+  },
+  {
+    name: 'step_seconds',
+    unit: 'seconds',
+    definition: 'wall time of the sampled step, probes included',
+    reference: 'monotonic clock',
+    worse: 'higher',
+    prometheus: { name: 'outlierscope_step_seconds', help: 'Wall time of the last sampled training step, probes included.' },
+  },
+  {
+    name: 'probe_seconds',
+    unit: 'seconds',
+    definition: "wall time that the monitor's own work took within the sampled step",
+    reference: 'monotonic clock',
+    worse: 'higher',
+    prometheus: { name: 'outlierscope_probe_seconds', help: "Wall time of the monitor's own work within the last sampled step." },
+  },
+] as const satisfies readonly FrameScalar[];
+
+export type SiteMetricName = (typeof siteMetrics)[number]['name'];
+export type FrameScalarName = (typeof frameScalars)[number]['name'];
+
+const groupOrder: readonly MetricGroup[] = ['essential', 'standard', 'full'];
+
+/** Names of the site metrics of a group, those of the cheaper groups included, in catalogue order. */
+export function metricsOfGroup(group: MetricGroup): SiteMetricName[] {
+  const limit = groupOrder.indexOf(group);
+  return siteMetrics.filter((metric) => groupOrder.indexOf(metric.group) <= limit).map((metric) => metric.name);
+}
+
+/** The catalogue's entry of a site metric, or undefined for a name that it does not hold. */
+export function siteMetric(name: string): SiteMetric | undefined {
+  return siteMetrics.find((metric) => metric.name === name);
+}
