@@ -1,0 +1,58 @@
+/** Token embedding plus learned position embedding. */
+import * as tf from '@tensorflow/tfjs-core';
+import { initializers, type Shape, layers } from '@tensorflow/tfjs-layers';
+
+export interface TokenAndPositionEmbeddingArgs {
+  readonly vocabulary: number;
+  readonly width: number;
+  /** Longest sequence, in positions. */
+  readonly positions: number;
+  readonly name?: string;
+}
+
+/** [B, T] token numbers -> [B, T, C]. */
+export class TokenAndPositionEmbedding extends layers.Layer {
+  static className = 'OutlierscopeTokenAndPositionEmbedding';
+  private readonly args: TokenAndPositionEmbeddingArgs;
+  private tokens!: { read(): tf.Tensor };
+  private positions!: { read(): tf.Tensor };
+
+  constructor(args: TokenAndPositionEmbeddingArgs) {
+    super(args as { name?: string });
+    this.args = args;
+  }
+
+  override build(): void {
+    const initializer = initializers.randomNormal({ mean: 0, stddev: 0.02 });
+    this.tokens = this.addWeight('token_embedding', [this.args.vocabulary, this.args.width], 'float32', initializer);
+    this.positions = this.addWeight('position_embedding', [this.args.positions, this.args.width], 'float32', initializer);
+    this.built = true;
+  }
+
+  override computeOutputShape(inputShape: Shape | Shape[]): Shape {
+    const [batch, positions] = (Array.isArray(inputShape[0]) ? inputShape[0] : inputShape) as [number | null, number | null];
+    return [batch, positions, this.args.width];
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return tf.tidy(() => {
+      const tokens = tf.cast(Array.isArray(inputs) ? (inputs[0] as tf.Tensor) : inputs, 'int32'); // [B, T]
+      const embedded = lookUp(this.tokens.read() as tf.Tensor2D, tokens); // [B, T, C]
+      return tf.add(embedded, tf.slice(this.positions.read(), 0, tokens.shape[1] as number));
+    });
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const { vocabulary, width, positions } = this.args;
+    return { ...super.getConfig(), vocabulary, width, positions };
+  }
+}
+tf.serialization.registerClass(TokenAndPositionEmbedding);
+
+/** Rows of a table. The gradient of gather needs UnsortedSegmentSum, which wasm lacks: there it is a product with one-hot rows. */
+function lookUp(table: tf.Tensor2D, indices: tf.Tensor): tf.Tensor {
+  if (tf.getKernel('UnsortedSegmentSum', tf.getBackend()) != null) return tf.gather(table, indices);
+  const [size, width] = table.shape;
+  const oneHot = tf.reshape(tf.oneHot(tf.reshape(indices, [-1]), size), [indices.size, size]);
+  return tf.reshape(tf.matMul(tf.cast(oneHot, 'float32'), table), [...indices.shape, width]);
+}
