@@ -24,6 +24,8 @@ export const closeCodes = {
   unauthorised: 4401,
   helloExpected: 4402,
   unsupportedVersion: 4406,
+  /** Another connection of the same run id took over: do not connect again. */
+  replaced: 4409,
   tooLarge: 4413,
   overloaded: 4429,
   serverError: 4500,

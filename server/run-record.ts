@@ -1,0 +1,204 @@
+/**
+ * What the server keeps of a run beside its frames and alerts, and how each message of the trainer changes it.
+ * Pure: a record is plain data that is replaced, never changed, so a transaction that fails is undone by forgetting its records.
+ */
+import { OutlierscopeError } from '../src/errors.ts';
+import type { Frame } from '../src/frame.ts';
+import { type Alert, type Bye, type Declare, type Hello, limits, type Site } from '../src/messages.ts';
+import type { Rule, RulesState } from '../src/rules.ts';
+import { evaluateFrame } from './alerts.ts';
+
+/** `silent`: the trainer's connection is gone and it did not say goodbye. */
+export type RunState = 'connected' | 'silent' | 'finished' | 'failed';
+
+/** The largest finite kurtosis of a frame or of a run, and where it was. */
+export interface Extreme {
+  readonly metric: 'kurtosis';
+  readonly site: string;
+  readonly value: number;
+  readonly step: number;
+}
+
+/** What the trainer said of the run: changes with hello and declare only. */
+export interface RunDescription {
+  readonly name: string;
+  /** Milliseconds since 1970 by the trainer's clock. */
+  readonly startedAt: number;
+  /** In the order of the frames' rows; grows, never shrinks. */
+  readonly sites: readonly Site[];
+  readonly metrics: readonly string[];
+  /** In the order of the frames' scalars; grows, never shrinks. */
+  readonly scalars: readonly string[];
+  readonly tags: Readonly<Record<string, string>>;
+  readonly config: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** Where the run stands: changes with every frame. All numbers are finite, so it survives JSON. */
+export interface RunProgress {
+  readonly state: RunState;
+  /** When it entered its state, in milliseconds since 1970 by the server's clock. */
+  readonly stateSince: number;
+  /** The highest sequence number held; -1 for none. */
+  readonly lastSequence: number;
+  readonly frames: number;
+  /** Frames that the trainer said it had to drop. */
+  readonly dropped: number;
+  /** When the last frame arrived, in milliseconds since 1970 by the server's clock: trainers' clocks may be wrong. */
+  readonly lastFrameAt: number | null;
+  readonly step: number | null;
+  readonly loss: number | null;
+  readonly worst: Extreme | null;
+  readonly peak: Extreme | null;
+  readonly rules: RulesState;
+}
+
+export interface RunRecord {
+  readonly id: string;
+  readonly description: RunDescription;
+  readonly progress: RunProgress;
+}
+
+const beginning: Omit<RunProgress, 'state' | 'stateSince'> = {
+  lastSequence: -1,
+  frames: 0,
+  dropped: 0,
+  lastFrameAt: null,
+  step: null,
+  loss: null,
+  worst: null,
+  peak: null,
+  rules: {},
+};
+
+/**
+ * The record after a trainer's hello: a new one, or the earlier one of that run id, which goes on.
+ * @throws OutlierscopeError (`run-conflict`) when the hello contradicts what the run's stored frames are made of.
+ */
+export function afterHello(earlier: RunRecord | undefined, hello: Hello, now: number): RunRecord {
+  const sites = mergeSites(earlier?.description.sites ?? [], hello.sites);
+  const scalars = mergeScalars(earlier?.description.scalars ?? [], hello.scalars);
+  if (earlier !== undefined && !sameNames(earlier.description.metrics, hello.metrics)) {
+    throw conflict(`run ${hello.runId} was begun with metrics ${earlier.description.metrics.join(', ')}, not ${hello.metrics.join(', ')}`);
+  }
+  const description: RunDescription = {
+    name: hello.runName,
+    startedAt: earlier?.description.startedAt ?? hello.startedAt,
+    sites,
+    metrics: hello.metrics,
+    scalars,
+    tags: hello.tags,
+    config: hello.config,
+  };
+  return { id: hello.runId, description, progress: { ...(earlier?.progress ?? beginning), state: 'connected', stateSince: now } };
+}
+
+/** The record once the trainer's list of sites and scalars has grown to `declared`. @throws OutlierscopeError as `afterHello`. */
+export function afterDeclare(record: RunRecord, declared: Pick<Hello, 'sites' | 'scalars'>): RunRecord {
+  const { description } = record;
+  const sites = mergeSites(description.sites, declared.sites);
+  const scalars = mergeScalars(description.scalars, declared.scalars);
+  return { ...record, description: { ...description, sites, scalars } };
+}
+
+/** The record once the trainer said goodbye. */
+export function afterBye(record: RunRecord, bye: Bye, now: number): RunRecord {
+  const dropped = Math.min(record.progress.dropped + bye.dropped, Number.MAX_SAFE_INTEGER);
+  return { ...record, progress: { ...record.progress, state: bye.outcome, stateSince: now, dropped } };
+}
+
+/** The record once the trainer's connection is gone without a goodbye. */
+export function afterSilence(record: RunRecord, now: number): RunRecord {
+  if (record.progress.state !== 'connected') return record;
+  return { ...record, progress: { ...record.progress, state: 'silent', stateSince: now } };
+}
+
+/** The record after a frame, and the alerts that began or ended with it; undefined when that sequence number is held already. */
+export function afterFrame(
+  record: RunRecord,
+  frame: Frame,
+  rules: readonly Rule[],
+  now: number,
+): { record: RunRecord; transitions: readonly Alert[] } | undefined {
+  const { progress, description } = record;
+  // A run's frames arrive in ascending order, so whatever is not above the last one was stored before, or dropped by the trainer.
+  if (frame.sequence <= progress.lastSequence) return undefined;
+  const evaluation = evaluateFrame(rules, record, frame);
+  const worst = worstOf(record, frame);
+  const loss = frame.scalars[description.scalars.indexOf('loss')];
+  const next: RunProgress = {
+    ...progress,
+    lastSequence: frame.sequence,
+    frames: progress.frames + 1,
+    lastFrameAt: now,
+    step: frame.step,
+    loss: loss !== undefined && Number.isFinite(loss) ? loss : null,
+    worst,
+    peak: worst !== null && (progress.peak === null || worst.value > progress.peak.value) ? worst : progress.peak,
+    rules: evaluation.state,
+  };
+  return { record: { ...record, progress: next }, transitions: evaluation.transitions };
+}
+
+function worstOf({ description }: RunRecord, frame: Frame): Extreme | null {
+  const column = description.metrics.indexOf('kurtosis');
+  if (column < 0) return null;
+  let worst: Extreme | null = null;
+  for (const [index, site] of description.sites.entries()) {
+    const value = frame.values[index * description.metrics.length + column];
+    if (value === undefined || !Number.isFinite(value) || (worst !== null && value <= worst.value)) continue;
+    worst = { metric: 'kurtosis', site: site.name, value, step: frame.step };
+  }
+  return worst;
+}
+
+/**
+ * The hello's lists with a declare's additions.
+ * @throws OutlierscopeError (`run-conflict`) for names that repeat, are not Unicode text, or are more than the limits allow.
+ */
+export function withDeclared(hello: Hello, declare: Pick<Declare, 'sites' | 'scalars'>): Hello {
+  const sites = [...hello.sites, ...declare.sites];
+  const scalars = [...hello.scalars, ...declare.scalars];
+  checkNames('sites', sites.map((site) => site.name), limits.sites);
+  checkNames('scalars', scalars, limits.scalars);
+  return { ...hello, sites, scalars };
+}
+
+function checkNames(what: string, names: readonly string[], most: number): void {
+  if (names.length > most) throw conflict(`${names.length} ${what} are more than the ${most} that a run may have`);
+  const seen = new Set<string>();
+  for (const name of names) {
+    // Both would make two Prometheus series one: a scrape with a repeated series is refused as a whole.
+    if (seen.has(name)) throw conflict(`two ${what} are named ${JSON.stringify(name)}`);
+    if (/\p{Surrogate}/u.test(name)) throw conflict(`the name ${JSON.stringify(name)} is not well-formed Unicode`);
+    seen.add(name);
+  }
+}
+
+/** A trainer that resumes may know fewer sites than were stored, or more: the longer list holds, and they must agree as far as both go. */
+function mergeSites(stored: readonly Site[], offered: readonly Site[]): readonly Site[] {
+  for (const [index, site] of offered.entries()) {
+    const before = stored[index];
+    if (before !== undefined && before.name !== site.name) {
+      throw conflict(`site ${index} of this run is ${JSON.stringify(before.name)}, not ${JSON.stringify(site.name)}`);
+    }
+  }
+  return offered.length >= stored.length ? offered : [...offered, ...stored.slice(offered.length)];
+}
+
+function mergeScalars(stored: readonly string[], offered: readonly string[]): readonly string[] {
+  for (const [index, name] of offered.entries()) {
+    const before = stored[index];
+    if (before !== undefined && before !== name) {
+      throw conflict(`scalar ${index} of this run is ${JSON.stringify(before)}, not ${JSON.stringify(name)}`);
+    }
+  }
+  return offered.length >= stored.length ? offered : stored;
+}
+
+function sameNames(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((name, index) => name === other[index]);
+}
+
+function conflict(what: string): OutlierscopeError {
+  return new OutlierscopeError(what, { code: 'run-conflict', hint: 'names are fixed for a run: start a new run id' });
+}
