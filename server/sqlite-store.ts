@@ -72,8 +72,8 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
     frameAt: database.prepare('SELECT bytes FROM frames WHERE run = ? AND step <= ? ORDER BY step DESC, sequence DESC LIMIT 1'),
     countFrames: database.prepare('SELECT count(*) AS frames FROM frames WHERE run = ? AND step BETWEEN ? AND ? AND sequence <= ?'),
     frames: database.prepare(
-      `SELECT sequence, bytes FROM frames WHERE run = ? AND sequence > ? AND sequence <= ? AND step BETWEEN ? AND ?
-       ORDER BY sequence LIMIT ${pageFrames}`,
+      `SELECT step, sequence, bytes FROM frames WHERE run = ? AND (step, sequence) > (?, ?) AND step <= ? AND sequence <= ?
+       ORDER BY step, sequence LIMIT ${pageFrames}`,
     ),
     alerts: database.prepare('SELECT alert FROM alerts ORDER BY number DESC LIMIT ?'),
     alertsOfRun: database.prepare('SELECT alert FROM alerts WHERE run = ? ORDER BY number DESC LIMIT ?'),
@@ -152,12 +152,13 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
 }
 
 async function* pages(statement: Database.Statement, run: number, { from, to, lastSequence }: StepRange): AsyncIterable<DecodedFrame[]> {
-  let after = -1;
+  let after = { step: from, sequence: -1 };
   for (;;) {
-    const rows = guarded('reading frames', () => statement.all(run, after, lastSequence, from, to)) as { sequence: number }[];
+    const { step, sequence } = after;
+    const rows = guarded('reading frames', () => statement.all(run, step, sequence, to, lastSequence)) as { step: number; sequence: number }[];
     const last = rows.at(-1);
     if (last === undefined) return;
-    after = last.sequence;
+    after = last;
     yield rows.map((row) => toFrame(row) as DecodedFrame);
     if (rows.length < pageFrames) return;
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,7 +1,8 @@
 /**
  * What the server needs of a store.
  *
- * Order: batches become durable in the order of the calls of `commit`; frames are read in ascending sequence.
+ * Order: batches become durable in the order of the calls of `commit`; frames are read by ascending step, those of one
+ * step (a run that went back to a checkpoint) by ascending sequence.
  * Ownership: one store object of one process owns a database; opening it a second time fails. Records and frames handed in or out
  * are never changed by either side.
  * Concurrency: one `commit` at a time (the writer sees to it); reads may overlap with it and see whole batches only.

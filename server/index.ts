@@ -1,0 +1,121 @@
+/** `outlierscope/server`: the server that stores runs, raises alerts, and feeds Prometheus and the page. All the wiring is here. */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { OutlierscopeError } from '../src/errors.ts';
+import { createHealth } from './health.ts';
+import { createIngest } from './ingest.ts';
+import { createLive } from './live.ts';
+import { resolveOptions, type ServerOptions } from './options.ts';
+import type { Audience } from './plan.ts';
+import { createRoutes } from './routes.ts';
+import { restoreRuns } from './runs.ts';
+import { openSqliteStore } from './sqlite-store.ts';
+import { routeUpgrades } from './upgrade.ts';
+import { createWriter } from './writer.ts';
+
+export type { Rule, Severity } from '../src/rules.ts';
+export { defaultRules } from '../src/rules.ts';
+export type { ServerOptions } from './options.ts';
+
+export interface RunningServer {
+  /** Address of the page, such as `http://127.0.0.1:9877`; trainers use it with `ws` for `http`. */
+  readonly url: string;
+  readonly port: number;
+  /** Stops accepting, writes and acknowledges what has arrived, closes every connection and the store. May be called again. */
+  close(): Promise<void>;
+}
+
+/** How long peers have to answer the goodbye of a closing server. */
+const closingMilliseconds = 1000;
+
+/**
+ * Starts a server.
+ *
+ *     const server = await startServer({ database: 'runs.db' });
+ *     console.log(server.url);
+ *     await server.close();
+ *
+ * @throws OutlierscopeError `invalid-options`, `insecure-host`, `port-in-use`, `cannot-listen`, or why the store does not open
+ * (`store-failed`, `store-in-use`, `schema-too-new`).
+ */
+export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+  const { host, port, database, token, allowedOrigins, rules, finishedGraceSeconds } = resolveOptions(options);
+  const now = (): number => Date.now();
+  const access = { host, allowedOrigins };
+  const store = openSqliteStore(database);
+  try {
+    const health = createHealth();
+    const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now);
+    const live = createLive(health);
+    const audience: Audience = {
+      runChanged: live.runChanged,
+      frameStored: live.frameStored,
+      alertChanged(alert) {
+        ingest.sendAlert(alert);
+        live.alertChanged(alert);
+      },
+    };
+    const writer = createWriter({ store, runs, rules, health, audience, now });
+    const ingest = createIngest({ token, submit: writer.submit, health, now });
+    const server = createServer(createRoutes({ store, runs, writer, rules, health, token, access }));
+    routeUpgrades(server, { ingest, live, token, access, health });
+
+    const stop = async (): Promise<void> => {
+      const closed = server.listening ? once(server, 'close') : undefined;
+      server.close();
+      ingest.stopReading();
+      await writer.drain();
+      ingest.close();
+      live.close();
+      const impatient = setTimeout(() => {
+        ingest.terminate();
+        live.terminate();
+        server.closeAllConnections();
+      }, closingMilliseconds);
+      await closed;
+      clearTimeout(impatient);
+      await writer.drain();
+      await store.close();
+    };
+
+    await listen(server, host, port).catch(async (error: unknown) => {
+      ingest.close();
+      live.close();
+      throw error;
+    });
+    const actual = (server.address() as AddressInfo).port;
+    let stopped: Promise<void> | undefined;
+    return { url: urlFor(host, actual), port: actual, close: () => (stopped ??= stop()) };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'EADDRINUSE') {
+      throw new OutlierscopeError(`port ${port} of ${host} is in use`, {
+        code: 'port-in-use',
+        hint: 'stop what listens there, perhaps another outlierscope, or give another port (0 takes any free one)',
+        cause,
+      });
+    }
+    throw new OutlierscopeError(`cannot listen on ${host} port ${port}: ${code ?? String(cause)}`, {
+      code: 'cannot-listen',
+      hint: 'give an address of this machine, and a port that you may use',
+      cause,
+    });
+  }
+}
+
+/** The address to open in a browser; a wildcard address is reached by the loopback one. */
+function urlFor(host: string, port: number): string {
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}

@@ -1,0 +1,155 @@
+/** Every HTTP route (docs/api.md), and who may call it. */
+import { fileURLToPath } from 'node:url';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import { z } from 'zod';
+import { catalogueVersion, frameScalars, siteMetrics } from '../src/catalogue.ts';
+import type { Rule } from '../src/rules.ts';
+import { type AccessRules, hostRefusal, tokenMatches, tokenOf } from './access.ts';
+import { renderExposition } from './exposition.ts';
+import type { Health } from './health.ts';
+import { answerErrors, HttpProblem } from './problem.ts';
+import type { RunRecord } from './run-record.ts';
+import type { RunRegistry } from './runs.ts';
+import { readSeries } from './series.ts';
+import type { Store } from './store.ts';
+import { toFrameView, toRunSummary } from './views.ts';
+import type { Writer } from './writer.ts';
+
+export interface RouteParts {
+  readonly store: Store;
+  readonly runs: RunRegistry;
+  readonly writer: Pick<Writer, 'trouble'>;
+  readonly rules: readonly Rule[];
+  readonly health: Health;
+  readonly token: string | undefined;
+  readonly access: AccessRules;
+}
+
+const mostAlerts = 1000;
+
+/** Numbers in a query are plain decimal: neither '' nor '1e3' nor ' 5'. */
+const wholeNumber = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,16}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(least).max(most));
+const step = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+const seriesQuery = z.object({
+  metric: z.string().min(1),
+  points: wholeNumber(2, 10_000).default(1000),
+  from: step.default(0),
+  to: step.default(Number.MAX_SAFE_INTEGER),
+});
+const alertsQuery = z.object({ run: z.string().optional() });
+
+export function createRoutes({ store, runs, writer, rules, health, token, access }: RouteParts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.use(protect(access));
+
+  app.get('/healthz', (_request, response) => void response.type('text').send('ok\n'));
+  app.get('/readyz', async (_request, response) => {
+    const trouble = await writer.trouble();
+    if (trouble !== undefined) throw new HttpProblem(503, 'Store failed', trouble);
+    response.type('text').send('ok\n');
+  });
+
+  app.use(['/metrics', '/api'], requireToken(token));
+  app.get('/metrics', async (_request, response) => {
+    const text = renderExposition(runs.exposed(), rules) + (await health.registry.metrics());
+    response.set('Content-Type', health.registry.contentType).send(text);
+  });
+  app.get('/api/catalogue', (_request, response) => void response.json({ version: catalogueVersion, siteMetrics, frameScalars }));
+  app.get('/api/runs', (_request, response) => void response.json({ runs: runs.newestFirst().map(toRunSummary) }));
+  app.get('/api/runs/:id', async (request, response) => {
+    const run = runOf(runs, request);
+    const { sites, metrics, scalars, config } = run.description;
+    const latest = await store.latestFrame(run.id);
+    response.json({
+      ...toRunSummary(run),
+      sites,
+      metrics,
+      scalars,
+      config,
+      alerts: await store.alerts({ runId: run.id, limit: mostAlerts }),
+      latest: latest === undefined ? null : toFrameView(latest.frame, run.description),
+    });
+  });
+  app.get('/api/runs/:id/series', async (request, response) => {
+    const run = runOf(runs, request);
+    const query = parseQuery(seriesQuery, request.query);
+    const { metrics } = run.description;
+    if (!metrics.includes(query.metric)) {
+      throw new HttpProblem(400, 'Bad query', `run ${run.id} has no metric ${JSON.stringify(query.metric)}; it has ${metrics.join(', ')}`);
+    }
+    response.json(await readSeries(store, run, query));
+  });
+  app.get('/api/runs/:id/frames/:step', async (request, response) => {
+    const run = runOf(runs, request);
+    const before = parseQuery(z.object({ step }), request.params).step;
+    const found = await store.frameAt(run.id, before);
+    if (found === undefined) throw new HttpProblem(404, 'No such frame', `run ${run.id} has no frame at or before step ${before}`);
+    response.json(toFrameView(found.frame, run.description));
+  });
+  app.get('/api/alerts', async (request, response) => {
+    const { run } = parseQuery(alertsQuery, request.query);
+    response.json({ alerts: await store.alerts({ ...(run === undefined ? {} : { runId: run }), limit: mostAlerts }) });
+  });
+
+  // The page is the same for everyone and holds no data, so it is served without a token: a browser cannot send one with it.
+  app.use(express.static(pageFolder(), { index: 'index.html', cacheControl: false }));
+  app.use((request) => {
+    const page = request.path === '/' ? ': the page is not built, run "npm run build"' : '';
+    throw new HttpProblem(404, 'No such route', `nothing answers ${request.method} ${request.path}${page}; see docs/api.md`);
+  });
+  app.use(answerErrors);
+  return app;
+}
+
+const headers = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'X-Content-Type-Options': 'nosniff',
+  // The page's address may hold the token.
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-cache',
+};
+
+function protect(access: AccessRules): (request: Request, response: Response, next: NextFunction) => void {
+  return (request, response, next) => {
+    response.set(headers);
+    const refusal = hostRefusal(request, access);
+    if (refusal !== undefined) throw new HttpProblem(403, 'Host refused', refusal);
+    next();
+  };
+}
+
+function requireToken(token: string | undefined): (request: Request, response: Response, next: NextFunction) => void {
+  return (request, response, next) => {
+    if (tokenMatches(token, tokenOf(request))) return next();
+    response.set('WWW-Authenticate', 'Bearer');
+    throw new HttpProblem(401, 'Token needed', 'send the header "Authorization: Bearer TOKEN" with the token that the server was started with');
+  };
+}
+
+function runOf(runs: RunRegistry, request: Request): RunRecord {
+  const id = String(request.params['id']);
+  const run = runs.get(id);
+  if (run === undefined) throw new HttpProblem(404, 'No such run', `there is no run ${JSON.stringify(id)}; GET /api/runs lists them`);
+  return run;
+}
+
+function parseQuery<Schema extends z.ZodType>(schema: Schema, query: unknown): z.infer<Schema> {
+  const result = schema.safeParse(query);
+  if (result.success) return result.data;
+  throw new HttpProblem(400, 'Bad query', result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+}
+
+/** The built page: beside this file in the package, in dist when running from the sources. */
+function pageFolder(): string {
+  const fromSources = import.meta.url.endsWith('.ts');
+  return fileURLToPath(new URL(fromSources ? '../dist/server/page' : './page', import.meta.url));
+}

@@ -1,0 +1,119 @@
+/**
+ * Group commit: what all trainers sent since the last transaction is written in one, and only then acknowledged, shown and counted.
+ * A failed transaction leaves no trace: its records are forgotten and its trainers are told to come back.
+ */
+import { messageOf } from '../src/errors.ts';
+import { type Operation, type PlanParts, planBatch } from './plan.ts';
+import { afterSilence } from './run-record.ts';
+import type { Batch, Store } from './store.ts';
+
+export interface Writer {
+  /** Queues an operation; false when the queue is full and the operation was not taken. Silences are always taken. */
+  submit(operation: Operation): boolean;
+  /** Resolves when everything that was queued is written or failed. */
+  drain(): Promise<void>;
+  /** Why the last transaction failed; undefined while the store takes writes. After a failure it tries the store again. */
+  trouble(): Promise<string | undefined>;
+}
+
+export interface WriterParts extends PlanParts {
+  readonly store: Store;
+}
+
+const mostBatchBytes = 16 * 1024 * 1024;
+const mostQueuedBytes = 256 * 1024 * 1024;
+
+export function createWriter(parts: WriterParts): Writer {
+  const { store, runs, health, now } = parts;
+  let queue: Operation[] = [];
+  let queuedBytes = 0;
+  let running: Promise<void> | undefined;
+  let failure: string | undefined;
+
+  async function run(): Promise<void> {
+    // One turn of the event loop lets every connection that has something to say join the transaction.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (queue.length > 0) await write(nextBatch());
+    running = undefined;
+  }
+
+  function nextBatch(): Operation[] {
+    let bytes = 0;
+    let end = 0;
+    while (end < queue.length && bytes < mostBatchBytes) bytes += sizeOf(queue[end++] as Operation);
+    const batch = queue.slice(0, end);
+    queue = queue.slice(end);
+    queuedBytes -= bytes;
+    return batch;
+  }
+
+  async function write(operations: readonly Operation[]): Promise<void> {
+    const plan = planBatch(operations, parts);
+    try {
+      await commit(plan.batch);
+    } catch (error) {
+      giveUp(operations, error);
+      return;
+    }
+    for (const effect of plan.effects) {
+      try {
+        effect();
+      } catch (error) {
+        // A fault of our own in one trainer's or viewer's notice must not keep the others from theirs.
+        health.faults.inc();
+        console.error('outlierscope server: unexpected fault after a commit:', error);
+      }
+    }
+  }
+
+  async function commit(batch: Batch): Promise<void> {
+    if (batch.runs.length === 0) return; // Whatever is written changes a run.
+    const endTimer = health.storeSeconds.startTimer();
+    await store.commit(batch);
+    endTimer();
+    health.batchFrames.observe(batch.frames.length);
+    if (failure !== undefined) console.error('outlierscope server: the store takes writes again');
+    failure = undefined;
+  }
+
+  function giveUp(operations: readonly Operation[], error: unknown): void {
+    health.storeErrors.inc();
+    if (failure === undefined) console.error(`outlierscope server: ${messageOf(error)}`);
+    failure = messageOf(error);
+    for (const { kind, source } of operations) {
+      source.retryLater();
+      // That a trainer is gone needs no disk: at the next start every connected run becomes silent anyway.
+      const record = runs.get(source.runId);
+      if (kind === 'silence' && record !== undefined) runs.adopt(afterSilence(record, now()));
+    }
+  }
+
+  return {
+    submit(operation) {
+      const bytes = sizeOf(operation);
+      if (queuedBytes + bytes > mostQueuedBytes && operation.kind !== 'silence') return false;
+      queue.push(operation);
+      queuedBytes += bytes;
+      running ??= run();
+      return true;
+    },
+    async drain() {
+      while (running !== undefined) await running;
+    },
+    async trouble() {
+      if (failure === undefined) return undefined;
+      try {
+        await store.probe();
+        failure = undefined;
+      } catch (error) {
+        failure = messageOf(error);
+      }
+      return failure;
+    },
+  };
+}
+
+function sizeOf(operation: Operation): number {
+  // 1 KiB stands for the objects around it.
+  return 1024 + (operation.kind === 'frame' ? operation.bytes.byteLength : 0);
+}
