@@ -9,6 +9,7 @@ const program = new Command('outlierscope')
   .showHelpAfterError('(run with --help to see what is accepted)');
 
 for (const load of [
+  () => import('./commands/serve.ts').then((m) => m.serveCommand()),
   () => import('./commands/setup-native.ts').then((m) => m.setupNativeCommand()),
 ]) {
   program.addCommand(await load());
