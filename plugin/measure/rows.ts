@@ -1,0 +1,12 @@
+/** Which rows stand for all where a metric needs whole rows. */
+
+const goldenRatio = (Math.sqrt(5) - 1) / 2;
+
+/**
+ * `count` of `n` rows, spread evenly by multiples of the golden ratio: an even stride would fall into step with the sequence
+ * length and see, for instance, every first position and no other. All rows when there are no more than `count`.
+ */
+export function sampledRows(n: number, count: number): Int32Array {
+  if (n <= count) return Int32Array.from({ length: n }, (_, row) => row);
+  return Int32Array.from({ length: count }, (_, index) => Math.floor((((index + 0.5) * goldenRatio) % 1) * n)).sort();
+}

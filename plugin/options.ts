@@ -1,0 +1,93 @@
+/** The monitor's options, checked when it is made: a mistake shows before training, never during it. */
+import { z } from 'zod';
+import { type MetricGroup, type SiteMetricName, metricsOfGroup } from '../src/catalogue.ts';
+import { OutlierscopeError } from '../src/errors.ts';
+import { type Alert, limits } from '../src/messages.ts';
+
+const label = z.string().min(1).max(limits.nameLength);
+
+const schema = z
+  .object({
+    /** The server's address, `ws://` or `wss://`. Default ws://127.0.0.1:9877. */
+    url: z.url({ protocol: /^wss?$/ }),
+    /** A label for people, such as 'gpt-mini lr 3e-3'; every start is a run of its own all the same. */
+    run: label,
+    /** A sampled step comes every so many steps. Default 10. */
+    every: z.number().int().min(1),
+    /** How much is measured. Default 'standard'. */
+    metrics: z.enum(['essential', 'standard', 'full']),
+    /** Which layers: names or paths of layers, or a pattern for the path. Default: the residual stream. */
+    sites: z.union([z.array(label).min(1), z.instanceof(RegExp)]).optional(),
+    /** Kept with the run; good for grouping. */
+    tags: z.record(label, z.string().max(limits.nameLength)),
+    /** Kept with the run: hyperparameters and the like. */
+    config: z.record(label, z.union([z.string().max(4096), z.number(), z.boolean(), z.null()])),
+    /** What the server asks for, if it asks for one. */
+    token: z.string().min(1).optional(),
+    /** Most neurons listed for each site. Default 5. */
+    topNeurons: z.number().int().min(0).max(64),
+    /** Number of the first step. Default 0. */
+    initialStep: z.number().int().min(0),
+    /** Bytes of frames kept while the server cannot take them; beyond, the oldest are dropped and counted. Default 64 MiB. */
+    bufferBytes: z.number().int().min(limits.frameBytes),
+    /** Hears of every alert that the server raises or resolves for this run. */
+    onAlert: z.custom<(alert: Alert) => void>((value) => typeof value === 'function'),
+    /** Takes the monitor's warnings. Default console.warn. */
+    warn: z.custom<(message: string) => void>((value) => typeof value === 'function'),
+  })
+  .partial()
+  .strict();
+
+/** Options of `outlierMonitor`. All have defaults. */
+export type MonitorOptions = z.input<typeof schema>;
+
+export interface Settings {
+  readonly url: string;
+  readonly run: string;
+  readonly every: number;
+  readonly metrics: readonly SiteMetricName[];
+  readonly sites: readonly string[] | RegExp | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly config: Readonly<Record<string, string | number | boolean | null>>;
+  readonly token: string | undefined;
+  readonly topNeurons: number;
+  readonly initialStep: number;
+  readonly bufferBytes: number;
+  readonly onAlert: (alert: Alert) => void;
+  readonly warn: (message: string) => void;
+}
+
+/** Fills in the environment (`OUTLIERSCOPE_URL`, `OUTLIERSCOPE_TOKEN`) and the defaults. @throws OutlierscopeError naming every wrong option. */
+export function resolveOptions(options: MonitorOptions, environment: Readonly<Record<string, string | undefined>>): Settings {
+  const { OUTLIERSCOPE_URL: url, OUTLIERSCOPE_TOKEN: token } = environment;
+  const result = schema.safeParse({ ...(url && { url }), ...(token && { token }), ...options });
+  if (!result.success) {
+    const details = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}${received(options, issue.path)}`);
+    throw new OutlierscopeError(`outlierMonitor: ${details.join('; ')}`, {
+      code: 'invalid-option',
+      hint: 'docs/options.md lists every option',
+    });
+  }
+  const given = result.data;
+  return {
+    url: given.url ?? 'ws://127.0.0.1:9877',
+    run: given.run ?? 'training',
+    every: given.every ?? 10,
+    metrics: metricsOfGroup((given.metrics ?? 'standard') as MetricGroup),
+    sites: given.sites,
+    tags: given.tags ?? {},
+    config: given.config ?? {},
+    token: given.token,
+    topNeurons: given.topNeurons ?? 5,
+    initialStep: given.initialStep ?? 0,
+    bufferBytes: given.bufferBytes ?? 64 * 1024 * 1024,
+    onAlert: given.onAlert ?? (() => {}),
+    warn: given.warn ?? ((message) => console.warn(`outlierscope: ${message}`)),
+  };
+}
+
+function received(options: unknown, path: readonly PropertyKey[]): string {
+  if (path.length === 0 || path.includes('token')) return '';
+  const value = path.reduce<unknown>((object, key) => (object as Record<PropertyKey, unknown> | undefined)?.[key], options);
+  return `, received ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`;
+}
