@@ -66,13 +66,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       server.close();
       ingest.stopReading();
       await writer.drain();
-      ingest.close();
-      live.close();
+      const farewells = Promise.all([ingest.close(), live.close()]);
       const impatient = setTimeout(() => {
         ingest.terminate();
         live.terminate();
         server.closeAllConnections();
       }, closingMilliseconds);
+      await farewells;
       await closed;
       clearTimeout(impatient);
       await writer.drain();
@@ -80,8 +80,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     };
 
     await listen(server, host, port).catch(async (error: unknown) => {
-      ingest.close();
-      live.close();
+      await Promise.all([ingest.close(), live.close()]);
       throw error;
     });
     const actual = (server.address() as AddressInfo).port;

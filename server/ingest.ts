@@ -15,8 +15,8 @@ export interface Ingest {
   sendAlert(alert: Alert): void;
   /** From now on what trainers send is not read. */
   stopReading(): void;
-  /** Closes every connection; trainers will come back. */
-  close(): void;
+  /** Closes every connection; trainers will come back. Resolves when all are closed. */
+  close(): Promise<void>;
   /** Drops those that did not answer that. */
   terminate(): void;
 }
@@ -76,7 +76,7 @@ export function createIngest({ token, submit, health, now }: IngestParts): Inges
     close() {
       stopHeartbeat();
       for (const socket of server.clients) socket.close(1001, 'the server is shutting down');
-      server.close();
+      return new Promise((resolve) => server.close(() => resolve()));
     },
     terminate() {
       for (const socket of server.clients) socket.terminate();

@@ -10,7 +10,7 @@ import { toFrameView, toRunSummary } from './views.ts';
 
 export interface Live extends Audience {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  close(): void;
+  close(): Promise<void>;
   /** Drops viewers that did not answer that. */
   terminate(): void;
 }
@@ -77,7 +77,7 @@ export function createLive(health: Health): Live {
     close() {
       stopHeartbeat();
       for (const socket of server.clients) socket.close(1001, 'the server is shutting down');
-      server.close();
+      return new Promise((resolve) => server.close(() => resolve()));
     },
     terminate() {
       for (const socket of server.clients) socket.terminate();

@@ -42,7 +42,7 @@ function own(path: string): () => void {
   const file = `${path}-owner`;
   const lock = guarded(`opening ${file}`, () => new Database(file, { timeout: 0 }));
   try {
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    lock.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
   } catch (cause) {
     lock.close();
     throw new OutlierscopeError(`the database ${path} is in use by another outlierscope server`, {

@@ -112,9 +112,11 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
   if (bytes.byteLength < expected) throw malformed(`${bytes.byteLength} bytes are fewer than the ${expected} that its header asks for`);
   let offset = start;
   const take = (byteLength: number): ArrayBuffer => {
-    const part = bytes.slice(offset, offset + byteLength);
+    // Not `bytes.slice`: a Buffer of Node shares its memory with what its slice gives.
+    const part = new Uint8Array(byteLength);
+    part.set(bytes.subarray(offset, offset + byteLength));
     offset += byteLength;
-    return part.buffer as ArrayBuffer;
+    return part.buffer;
   };
   const frame: Frame = {
     sequence: count('sequence', view.getFloat64(16, true)),
