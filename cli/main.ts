@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line. Every command's module is loaded only when that command runs, so `serve` never loads TensorFlow.js. */
+/** The command line. What a command works with is loaded only when it runs, so `serve` never loads TensorFlow.js. */
 import { Command } from 'commander';
 import { packageVersion } from './version.ts';
 
@@ -9,6 +9,7 @@ const program = new Command('outlierscope')
   .showHelpAfterError('(run with --help to see what is accepted)');
 
 for (const load of [
+  () => import('./commands/demo.ts').then((m) => m.demoCommand()),
   () => import('./commands/serve.ts').then((m) => m.serveCommand()),
   () => import('./commands/setup-native.ts').then((m) => m.setupNativeCommand()),
 ]) {

@@ -18,3 +18,4 @@ export { OutlierscopeError } from '../src/errors.ts';
 export type { DeliveryReport } from './delivery/delivery.ts';
 export type { CloseOptions, OutlierMonitor, StepReport } from './monitor.ts';
 export type { MonitorOptions } from './options.ts';
+export type { StepMeasurement } from './recorder.ts';

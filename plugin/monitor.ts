@@ -13,7 +13,7 @@ import type { DeliveryReport } from './delivery/delivery.ts';
 import { measureActivations } from './measure/metrics.ts';
 import type { SummaryParts } from './measure/summary.ts';
 import { type MonitorOptions, type Settings, resolveOptions } from './options.ts';
-import { Recorder } from './recorder.ts';
+import { Recorder, type StepMeasurement } from './recorder.ts';
 import type { Site, SiteKind } from '../src/messages.ts';
 
 /** What a loop tells of a step. Numbers or scalar tensors; tensors stay the caller's. */
@@ -65,6 +65,11 @@ export class OutlierMonitor extends Callback {
   /** The id of this run on the server: a new one for every monitor. */
   get runId(): string {
     return this.recorder.runId;
+  }
+
+  /** What the last sampled step gave; undefined before the first. */
+  get latest(): StepMeasurement | undefined {
+    return this.recorder.latest;
   }
 
   /** How often the monitor failed at something of its own. Each kind is told once through the option `warn`. */

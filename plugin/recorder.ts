@@ -19,6 +19,8 @@ export interface StepMeasurement {
 
 export class Recorder {
   readonly runId: string;
+  /** The last that was recorded. */
+  latest: StepMeasurement | undefined;
   private readonly settings: Settings;
   private readonly delivery: Delivery;
   private readonly startedAt = Date.now();
@@ -43,6 +45,7 @@ export class Recorder {
   }
 
   record(measurement: StepMeasurement): void {
+    this.latest = measurement;
     for (const name of Object.keys(measurement.scalars)) this.declareScalar(name);
     if (!this.started) {
       this.started = true;

@@ -27,8 +27,9 @@ export const defaultRules: readonly Rule[] = [
     name: 'KurtosisHigh',
     severity: 'warning',
     metric: 'kurtosis',
-    above: 4,
-    resolveBelow: 3,
+    // Healthy runs of a Pre-Norm GPT of width 128 stay below 2.5, their start included; docs/rules.md has the figures.
+    above: 3,
+    resolveBelow: 2.5,
     frames: 2,
     why: 'A few neurons carry most of the energy of the layer: outlier features. They stretch the grid of int8 quantisation for all other neurons.',
     next: 'Lower the learning rate or lengthen its warm-up; raise the epsilon of Adam (1e-4 instead of 1e-8); consider Outlier Protected blocks.',

@@ -11,6 +11,8 @@ export interface CausalSelfAttentionArgs {
   readonly heads: number;
   /** Standard deviation of the output projection at initialisation; GPT-2 divides by sqrt(2 x blocks). Default 0.02. */
   readonly outputStandardDeviation?: number;
+  /** Makes the initial weights repeatable. */
+  readonly seed?: number;
   readonly name?: string;
 }
 
@@ -19,6 +21,7 @@ export class CausalSelfAttention extends layers.Layer {
   static className = 'OutlierscopeCausalSelfAttention';
   readonly heads: number;
   private readonly outputStandardDeviation: number;
+  private readonly seed: number | undefined;
   private inputProjection!: { read(): tf.Tensor };
   private outputProjection!: { read(): tf.Tensor };
 
@@ -29,6 +32,7 @@ export class CausalSelfAttention extends layers.Layer {
     }
     this.heads = args.heads;
     this.outputStandardDeviation = args.outputStandardDeviation ?? 0.02;
+    this.seed = args.seed;
   }
 
   override build(inputShape: Shape | Shape[]): void {
@@ -39,9 +43,10 @@ export class CausalSelfAttention extends layers.Layer {
         hint: 'make the width a multiple of the number of heads',
       });
     }
-    const normal = (stddev: number) => initializers.randomNormal({ mean: 0, stddev });
-    this.inputProjection = this.addWeight('qkv_kernel', [width, 3 * width], 'float32', normal(0.02));
-    this.outputProjection = this.addWeight('out_kernel', [width, width], 'float32', normal(this.outputStandardDeviation));
+    const normal = (stddev: number, offset: number) =>
+      initializers.randomNormal({ mean: 0, stddev, ...(this.seed !== undefined && { seed: this.seed + offset }) });
+    this.inputProjection = this.addWeight('qkv_kernel', [width, 3 * width], 'float32', normal(0.02, 0));
+    this.outputProjection = this.addWeight('out_kernel', [width, width], 'float32', normal(this.outputStandardDeviation, 1));
     this.built = true;
   }
 
@@ -67,7 +72,7 @@ export class CausalSelfAttention extends layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    return { ...super.getConfig(), heads: this.heads, outputStandardDeviation: this.outputStandardDeviation };
+    return { ...super.getConfig(), heads: this.heads, outputStandardDeviation: this.outputStandardDeviation, ...(this.seed !== undefined && { seed: this.seed }) };
   }
 }
 tf.serialization.registerClass(CausalSelfAttention);

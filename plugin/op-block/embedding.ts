@@ -7,6 +7,8 @@ export interface TokenAndPositionEmbeddingArgs {
   readonly width: number;
   /** Longest sequence, in positions. */
   readonly positions: number;
+  /** Makes the initial weights repeatable. */
+  readonly seed?: number;
   readonly name?: string;
 }
 
@@ -23,9 +25,11 @@ export class TokenAndPositionEmbedding extends layers.Layer {
   }
 
   override build(): void {
-    const initializer = initializers.randomNormal({ mean: 0, stddev: 0.02 });
-    this.tokens = this.addWeight('token_embedding', [this.args.vocabulary, this.args.width], 'float32', initializer);
-    this.positions = this.addWeight('position_embedding', [this.args.positions, this.args.width], 'float32', initializer);
+    const { vocabulary, width, positions, seed } = this.args;
+    const normal = (offset: number) =>
+      initializers.randomNormal({ mean: 0, stddev: 0.02, ...(seed !== undefined && { seed: seed + offset }) });
+    this.tokens = this.addWeight('token_embedding', [vocabulary, width], 'float32', normal(0));
+    this.positions = this.addWeight('position_embedding', [positions, width], 'float32', normal(1));
     this.built = true;
   }
 
@@ -43,8 +47,8 @@ export class TokenAndPositionEmbedding extends layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const { vocabulary, width, positions } = this.args;
-    return { ...super.getConfig(), vocabulary, width, positions };
+    const { vocabulary, width, positions, seed } = this.args;
+    return { ...super.getConfig(), vocabulary, width, positions, ...(seed !== undefined && { seed }) };
   }
 }
 tf.serialization.registerClass(TokenAndPositionEmbedding);

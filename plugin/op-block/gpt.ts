@@ -12,6 +12,8 @@ export interface GptOptions {
   readonly heads: number;
   /** Longest sequence, in positions. */
   readonly positions: number;
+  /** Makes the initial weights repeatable. */
+  readonly seed?: number;
   readonly name?: string;
 }
 
@@ -19,14 +21,17 @@ export interface GptOptions {
  * Pre-Norm GPT: [B, T] token numbers -> [B, T, vocabulary] logits. The residual stream is the output of the layers
  * `h0_attention_add`, `h0_mlp_add`, `h1_attention_add`, …
  */
-export function gpt({ vocabulary, width, blocks, heads, positions, name = 'gpt' }: GptOptions): LayersModel {
+export function gpt({ vocabulary, width, blocks, heads, positions, seed, name = 'gpt' }: GptOptions): LayersModel {
   const deep = 0.02 / Math.sqrt(2 * blocks); // GPT-2: the residual branches' last weights shrink with depth
-  const normal = (stddev: number) => initializers.randomNormal({ mean: 0, stddev });
+  let drawn = 0;
+  // Every weight gets a seed of its own: with one for all, weights of equal shape would start equal.
+  const seeded = (): { seed?: number } => (seed === undefined ? {} : { seed: seed * 1000 + 2 * drawn++ });
+  const normal = (stddev: number) => initializers.randomNormal({ mean: 0, stddev, ...seeded() });
   const tokens = input({ shape: [null], dtype: 'int32', name: 'tokens' });
-  let x = new TokenAndPositionEmbedding({ vocabulary, width, positions, name: 'embedding' }).apply(tokens) as SymbolicTensor;
+  let x = new TokenAndPositionEmbedding({ vocabulary, width, positions, ...seeded(), name: 'embedding' }).apply(tokens) as SymbolicTensor;
   for (let block = 0; block < blocks; block++) {
     const at = (part: string) => `h${block}_${part}`;
-    const attended = new CausalSelfAttention({ heads, outputStandardDeviation: deep, name: at('attention') }).apply(
+    const attended = new CausalSelfAttention({ heads, outputStandardDeviation: deep, ...seeded(), name: at('attention') }).apply(
       new LayerNorm({ name: at('attention_norm') }).apply(x),
     ) as SymbolicTensor;
     x = layers.add({ name: at('attention_add') }).apply([x, attended]) as SymbolicTensor;
