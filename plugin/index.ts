@@ -13,8 +13,8 @@ export function outlierMonitor(options: MonitorOptions = {}): OutlierMonitor {
   return new OutlierMonitor(options);
 }
 
-export type { Alert, Site, SiteKind } from '../src/messages.ts';
 export { OutlierscopeError } from '../src/errors.ts';
+export type { Alert, Site, SiteKind } from '../src/messages.ts';
 export type { DeliveryReport } from './delivery/delivery.ts';
 export type { CloseOptions, OutlierMonitor, StepReport } from './monitor.ts';
 export type { MonitorOptions } from './options.ts';

@@ -4,17 +4,17 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { Callback, type LayersModel } from '@tensorflow/tfjs-layers';
-import { OutlierscopeError, messageOf } from '../src/errors.ts';
+import { messageOf, OutlierscopeError } from '../src/errors.ts';
+import type { Site, SiteKind } from '../src/messages.ts';
 import { Capture } from './capture/capture.ts';
-import { type LayerLike, isLayer } from './capture/layers.ts';
-import { StepProbe, isTrainingPass } from './capture/probe.ts';
+import { isLayer, type LayerLike } from './capture/layers.ts';
+import { isTrainingPass, StepProbe } from './capture/probe.ts';
 import { chooseSites } from './capture/sites.ts';
 import type { DeliveryReport } from './delivery/delivery.ts';
 import { measureActivations } from './measure/metrics.ts';
 import type { SummaryParts } from './measure/summary.ts';
-import { type MonitorOptions, type Settings, resolveOptions } from './options.ts';
+import { type MonitorOptions, resolveOptions, type Settings } from './options.ts';
 import { Recorder, type StepMeasurement } from './recorder.ts';
-import type { Site, SiteKind } from '../src/messages.ts';
 
 /** What a loop tells of a step. Numbers or scalar tensors; tensors stay the caller's. */
 export interface StepReport {
@@ -52,7 +52,10 @@ export class OutlierMonitor extends Callback {
     super();
     const environment = (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env ?? {};
     this.settings = resolveOptions(options, environment);
-    this.parts = { propagation: true, sampledRows: this.settings.metrics.includes('max_median_ratio') ? sampledRowCount : 0 };
+    this.parts = {
+      propagation: true,
+      sampledRows: this.settings.metrics.includes('max_median_ratio') ? sampledRowCount : 0,
+    };
     this.stepNumber = this.settings.initialStep;
     this.recorder = new Recorder(this.settings);
     // CustomCallback takes the methods off the object, so they carry their `this`.
@@ -138,7 +141,10 @@ export class OutlierMonitor extends Callback {
     this.beginStep();
   }
 
-  override async onBatchEnd(_batch: number, logs?: tf.NamedTensorMap | Record<string, number | tf.Tensor>): Promise<void> {
+  override async onBatchEnd(
+    _batch: number,
+    logs?: tf.NamedTensorMap | Record<string, number | tf.Tensor>,
+  ): Promise<void> {
     await this.endStep({ ...(logs?.['loss'] !== undefined && { loss: logs['loss'] as number | tf.Tensor }) });
   }
 
@@ -213,7 +219,10 @@ export class OutlierMonitor extends Callback {
       const finish = (values: Float32Array): void => {
         const { sites, extra } = probe.finish(values);
         const measured = new Map(
-          [...sites].map(([name, seen]) => [name, measureActivations(seen.activations, seen.nonfinite, this.settings.topNeurons)]),
+          [...sites].map(([name, seen]) => [
+            name,
+            measureActivations(seen.activations, seen.nonfinite, this.settings.topNeurons),
+          ]),
         );
         const now = performance.now();
         const scalars = {
@@ -269,5 +278,9 @@ function learningRateOf(model: LayerLike | undefined): number {
 }
 
 function describe(value: unknown): string {
-  return value === null ? 'null' : typeof value === 'object' ? `an object of class ${value.constructor?.name ?? 'none'}` : typeof value;
+  return value === null
+    ? 'null'
+    : typeof value === 'object'
+      ? `an object of class ${value.constructor?.name ?? 'none'}`
+      : typeof value;
 }

@@ -1,6 +1,6 @@
 /** The monitor's options, checked when it is made: a mistake shows before training, never during it. */
 import { z } from 'zod';
-import { type MetricGroup, type SiteMetricName, metricsOfGroup } from '../src/catalogue.ts';
+import { type MetricGroup, metricsOfGroup, type SiteMetricName } from '../src/catalogue.ts';
 import { OutlierscopeError } from '../src/errors.ts';
 import { type Alert, limits } from '../src/messages.ts';
 
@@ -58,11 +58,16 @@ export interface Settings {
 }
 
 /** Fills in the environment (`OUTLIERSCOPE_URL`, `OUTLIERSCOPE_TOKEN`) and the defaults. @throws OutlierscopeError naming every wrong option. */
-export function resolveOptions(options: MonitorOptions, environment: Readonly<Record<string, string | undefined>>): Settings {
+export function resolveOptions(
+  options: MonitorOptions,
+  environment: Readonly<Record<string, string | undefined>>,
+): Settings {
   const { OUTLIERSCOPE_URL: url, OUTLIERSCOPE_TOKEN: token } = environment;
   const result = schema.safeParse({ ...(url && { url }), ...(token && { token }), ...options });
   if (!result.success) {
-    const details = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}${received(options, issue.path)}`);
+    const details = result.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'options'}: ${issue.message}${received(options, issue.path)}`,
+    );
     throw new OutlierscopeError(`outlierMonitor: ${details.join('; ')}`, {
       code: 'invalid-option',
       hint: 'docs/options.md lists every option',
@@ -88,6 +93,9 @@ export function resolveOptions(options: MonitorOptions, environment: Readonly<Re
 
 function received(options: unknown, path: readonly PropertyKey[]): string {
   if (path.length === 0 || path.includes('token')) return '';
-  const value = path.reduce<unknown>((object, key) => (object as Record<PropertyKey, unknown> | undefined)?.[key], options);
+  const value = path.reduce<unknown>(
+    (object, key) => (object as Record<PropertyKey, unknown> | undefined)?.[key],
+    options,
+  );
   return `, received ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`;
 }

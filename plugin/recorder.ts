@@ -2,9 +2,9 @@
  * Turns what was measured at sampled steps into frames, and hands them to delivery. Knows nothing of TensorFlow.js.
  */
 import { openDelivery } from '#delivery';
-import { type SiteMetricName, catalogueVersion, frameScalars } from '../src/catalogue.ts';
-import { type Frame, encodeFrame, noNeuron } from '../src/frame.ts';
-import { type Hello, type Site, protocolVersion } from '../src/messages.ts';
+import { catalogueVersion, frameScalars, type SiteMetricName } from '../src/catalogue.ts';
+import { encodeFrame, type Frame, noNeuron } from '../src/frame.ts';
+import { type Hello, protocolVersion, type Site } from '../src/messages.ts';
 import type { Delivery, DeliveryEvent, DeliveryReport } from './delivery/delivery.ts';
 import type { SiteMeasurement } from './measure/metrics.ts';
 import type { Settings } from './options.ts';
@@ -34,7 +34,9 @@ export class Recorder {
   constructor(settings: Settings) {
     this.settings = settings;
     this.runId = newRunId(settings.run, this.startedAt);
-    this.delivery = openDelivery({ url: settings.url, bufferBytes: settings.bufferBytes }, (event) => this.receive(event));
+    this.delivery = openDelivery({ url: settings.url, bufferBytes: settings.bufferBytes }, (event) =>
+      this.receive(event),
+    );
   }
 
   /** Names a site before its first frame; a site that is known already keeps its place. */
@@ -52,7 +54,11 @@ export class Recorder {
       this.delivery.post({ kind: 'start', hello: this.hello() });
     }
     const frame = this.frame(measurement);
-    this.delivery.post({ kind: 'frame', sequence: frame.sequence, bytes: encodeFrame(frame, this.settings.metrics.length) });
+    this.delivery.post({
+      kind: 'frame',
+      sequence: frame.sequence,
+      bytes: encodeFrame(frame, this.settings.metrics.length),
+    });
   }
 
   /** Flushes; resolves at the latest when the deadline is over. */
@@ -124,8 +130,14 @@ export class Recorder {
 
 /** Readable, and unique for every start: the run's name, when it began, and 48 random bits. */
 function newRunId(name: string, startedAt: number): string {
-  const readable = name.normalize('NFKD').replace(/[^A-Za-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 48);
+  const readable = name
+    .normalize('NFKD')
+    .replace(/[^A-Za-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 48);
   const when = new Date(startedAt).toISOString().replace(/[-:]/g, '').replace(/\..*/, '');
-  const random = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const random = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
   return [readable, when, random].filter((part) => part !== '').join('-');
 }

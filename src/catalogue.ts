@@ -15,7 +15,18 @@ export type Worse = 'higher' | 'lower' | 'either';
 interface Entry {
   readonly name: string;
   /** Base unit in words; `ratio` for numbers without one. */
-  readonly unit: 'ratio' | 'activation' | 'gradient' | 'decibels' | 'values' | 'nats' | 'neurons' | 'logit' | 'seconds' | 'loss' | 'per step';
+  readonly unit:
+    | 'ratio'
+    | 'activation'
+    | 'gradient'
+    | 'decibels'
+    | 'values'
+    | 'nats'
+    | 'neurons'
+    | 'logit'
+    | 'seconds'
+    | 'loss'
+    | 'per step';
   /** The formula, or how the number is come by. */
   readonly definition: string;
   /** Where the definition comes from. */
@@ -73,7 +84,8 @@ export const siteMetrics = [
     unit: 'ratio',
     group: 'essential',
     of: 'activations',
-    definition: 'mean over rows a != b of <x_a, x_b> / (d * mean(X^2)): towards 1 all inputs look alike to deeper layers',
+    definition:
+      'mean over rows a != b of <x_a, x_b> / (d * mean(X^2)): towards 1 all inputs look alike to deeper layers',
     reference: `${paper}, signal propagation`,
     worse: 'higher',
     prometheus: {
@@ -109,14 +121,18 @@ export const siteMetrics = [
     definition: 'number of activations that are NaN or infinite',
     reference: 'IEEE 754',
     worse: 'higher',
-    prometheus: { name: 'outlierscope_nonfinite_values', help: 'Activations of the site that are NaN or infinite at the sampled step.' },
+    prometheus: {
+      name: 'outlierscope_nonfinite_values',
+      help: 'Activations of the site that are NaN or infinite at the sampled step.',
+    },
   },
   {
     name: 'max_median_ratio',
     unit: 'ratio',
     group: 'standard',
     of: 'activations',
-    definition: 'mean over rows a of max_j |X_aj| / median_j |X_aj|, the median being the lower middle value; over at most 64 evenly spaced rows',
+    definition:
+      'mean over rows a of max_j |X_aj| / median_j |X_aj|, the median being the lower middle value; over at most 64 evenly spaced rows',
     reference: `${paper}, Eq. 2`,
     worse: 'higher',
     prometheus: {
@@ -150,7 +166,10 @@ export const frameScalars = [
     definition: 'wall time of the sampled step, probes included',
     reference: 'monotonic clock',
     worse: 'higher',
-    prometheus: { name: 'outlierscope_step_seconds', help: 'Wall time of the last sampled training step, probes included.' },
+    prometheus: {
+      name: 'outlierscope_step_seconds',
+      help: 'Wall time of the last sampled training step, probes included.',
+    },
   },
   {
     name: 'probe_seconds',
@@ -158,7 +177,10 @@ export const frameScalars = [
     definition: "wall time that the monitor's own work took within the sampled step",
     reference: 'monotonic clock',
     worse: 'higher',
-    prometheus: { name: 'outlierscope_probe_seconds', help: "Wall time of the monitor's own work within the last sampled step." },
+    prometheus: {
+      name: 'outlierscope_probe_seconds',
+      help: "Wall time of the monitor's own work within the last sampled step.",
+    },
   },
 ] as const satisfies readonly FrameScalar[];
 

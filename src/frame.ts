@@ -96,10 +96,12 @@ export interface DecodedFrame {
  * @throws OutlierscopeError naming what is wrong: kind, version, length, or a sequence, step or time out of range.
  */
 export function decodeFrame(bytes: Uint8Array): DecodedFrame {
-  if (bytes.byteLength < headerBytes) throw malformed(`${bytes.byteLength} bytes are fewer than its header of ${headerBytes}`);
+  if (bytes.byteLength < headerBytes)
+    throw malformed(`${bytes.byteLength} bytes are fewer than its header of ${headerBytes}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint8(0) !== frameKind) throw malformed(`its kind is ${view.getUint8(0)}, known is ${frameKind}`);
-  if (view.getUint8(1) !== frameVersion) throw malformed(`its version is ${view.getUint8(1)}, known is ${frameVersion}`);
+  if (view.getUint8(1) !== frameVersion)
+    throw malformed(`its version is ${view.getUint8(1)}, known is ${frameVersion}`);
   const start = view.getUint16(2, true);
   if (start < headerBytes || start % 8 !== 0) throw malformed(`its header length is ${start}`);
   const shape: FrameShape = {
@@ -109,7 +111,8 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
     topNeurons: view.getUint16(12, true),
   };
   const expected = frameBytes(shape) - headerBytes + start;
-  if (bytes.byteLength < expected) throw malformed(`${bytes.byteLength} bytes are fewer than the ${expected} that its header asks for`);
+  if (bytes.byteLength < expected)
+    throw malformed(`${bytes.byteLength} bytes are fewer than the ${expected} that its header asks for`);
   let offset = start;
   const take = (byteLength: number): ArrayBuffer => {
     // Not `bytes.slice`: a Buffer of Node shares its memory with what its slice gives.
@@ -134,7 +137,8 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
 }
 
 function count(name: string, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw malformed(`its ${name} is ${value}, not a whole number from 0 on`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw malformed(`its ${name} is ${value}, not a whole number from 0 on`);
   return value;
 }
 
@@ -145,5 +149,8 @@ function moment(value: number): number {
 }
 
 function malformed(detail: string): OutlierscopeError {
-  return new OutlierscopeError(`malformed frame: ${detail}`, { code: 'malformed-frame', hint: 'see docs/protocol.md for the layout' });
+  return new OutlierscopeError(`malformed frame: ${detail}`, {
+    code: 'malformed-frame',
+    hint: 'see docs/protocol.md for the layout',
+  });
 }

@@ -42,7 +42,11 @@ export const limits = {
 } as const;
 
 const name = z.string().min(1).max(limits.nameLength);
-const names = (most: number) => z.array(name).max(most).refine((list) => new Set(list).size === list.length, 'names must differ');
+const names = (most: number) =>
+  z
+    .array(name)
+    .max(most)
+    .refine((list) => new Set(list).size === list.length, 'names must differ');
 const sequence = z.number().int().min(-1).max(Number.MAX_SAFE_INTEGER);
 
 export const siteKinds = ['residual', 'attention', 'mlp', 'norm', 'embedding', 'logits', 'custom'] as const;
@@ -54,11 +58,17 @@ const siteSchema = z.object({
   /** Names of the layers from the model down to the measured one, joined by '/'. */
   path: z.string().max(4 * limits.nameLength),
   /** Number of neurons: the length of the last axis. */
-  width: z.number().int().min(1).max(2 ** 31),
+  width: z
+    .number()
+    .int()
+    .min(1)
+    .max(2 ** 31),
 });
 
 const primitive = z.union([z.string().max(4096), z.number(), z.boolean(), z.null()]);
-const runIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'letters, digits, dot, underscore and hyphen only, at most 128');
+const runIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'letters, digits, dot, underscore and hyphen only, at most 128');
 
 const helloSchema = z.object({
   type: z.literal('hello'),
@@ -164,10 +174,15 @@ function parse<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<
   }
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const details = result.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.') || 'message'}: ${issue.message}`);
+  const details = result.error.issues
+    .slice(0, 5)
+    .map((issue) => `${issue.path.join('.') || 'message'}: ${issue.message}`);
   throw malformed(details.join('; '));
 }
 
 function malformed(detail: string): OutlierscopeError {
-  return new OutlierscopeError(`malformed message: ${detail}`, { code: 'malformed-message', hint: 'see docs/protocol.md' });
+  return new OutlierscopeError(`malformed message: ${detail}`, {
+    code: 'malformed-message',
+    hint: 'see docs/protocol.md',
+  });
 }

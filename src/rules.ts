@@ -75,7 +75,13 @@ export function evaluateRules(rules: readonly Rule[], observation: Observation, 
     next[rule.name] = after;
     if (after.alert !== null && before.alert === null) transitions.push(after.alert);
     if (after.alert === null && before.alert !== null && worst !== undefined) {
-      transitions.push({ ...before.alert, state: 'resolved', value: worst.value, step: observation.step, endedAt: observation.time });
+      transitions.push({
+        ...before.alert,
+        state: 'resolved',
+        value: worst.value,
+        step: observation.step,
+        endedAt: observation.time,
+      });
     }
   }
   return { state: next, transitions };
@@ -90,7 +96,8 @@ function highest(metric: string, { sites, value }: Observation): Worst | undefin
   let worst: Worst | undefined;
   for (const [index, site] of sites.entries()) {
     const candidate = value(metric, index);
-    if (!Number.isNaN(candidate) && (worst === undefined || candidate > worst.value)) worst = { site, value: candidate };
+    if (!Number.isNaN(candidate) && (worst === undefined || candidate > worst.value))
+      worst = { site, value: candidate };
   }
   return worst;
 }

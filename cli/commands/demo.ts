@@ -26,7 +26,9 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('train a small GPT and watch its outlier features grow, live')
     .option('--steps <number>', 'training steps; the schedule does not depend on it', wholeNumber(1), 300)
-    .addOption(new Option('--backend <name>', 'what to train on').choices(['auto', 'tensorflow', 'wasm', 'cpu']).default('auto'))
+    .addOption(
+      new Option('--backend <name>', 'what to train on').choices(['auto', 'tensorflow', 'wasm', 'cpu']).default('auto'),
+    )
     .option('--port <number>', "the page's port; any free one when it is taken", wholeNumber(0, 65_535), 9877)
     .option('--seed <number>', 'for the initial weights and the order of the text', wholeNumber(0, 1_000_000), 1)
     .option('--json', 'unattended: progress on stderr, one JSON line last on stdout, then the end')
@@ -77,7 +79,9 @@ function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER): (te
   return (text) => {
     const value = Number(text);
     if (!/^\d+$/.test(text) || value < least || value > most) {
-      throw new InvalidArgumentError(`must be a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? ' on' : ` to ${most}`}`);
+      throw new InvalidArgumentError(
+        `must be a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? ' on' : ` to ${most}`}`,
+      );
     }
     return value;
   };

@@ -1,7 +1,7 @@
 /** Chooses what the demo trains on: native if it can be had, else WebAssembly, else plain JavaScript. */
 import { homedir } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
-import { OutlierscopeError, messageOf } from '../../src/errors.ts';
+import { messageOf, OutlierscopeError } from '../../src/errors.ts';
 import { cacheRoot, nativeCache } from '../native/cache.ts';
 import { loadNative } from '../native/load.ts';
 import { setupNative } from '../native/setup.ts';
@@ -17,7 +17,9 @@ export async function chooseBackend(choice: BackendChoice, progress: Progress, s
       return await nativeBackend(progress, signal);
     } catch (error) {
       if (choice === 'tensorflow' || signal.aborted) throw error;
-      progress.note(`No native backend: ${messageOf(error)}\nA smaller model trains without it, on WebAssembly or plain JavaScript.\n`);
+      progress.note(
+        `No native backend: ${messageOf(error)}\nA smaller model trains without it, on WebAssembly or plain JavaScript.\n`,
+      );
     }
   }
   for (const name of choice === 'auto' ? (['wasm', 'cpu'] as const) : [choice as 'wasm' | 'cpu']) {

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { outlierMonitor } from '../../plugin/index.ts';
 import type { Alert } from '../../src/messages.ts';
-import { type Progress, createProgress } from '../progress.ts';
+import { createProgress, type Progress } from '../progress.ts';
 import { type BackendChoice, chooseBackend } from './backend.ts';
 import { startDemoServer } from './server.ts';
 import { nativeSettings, smallSettings } from './settings.ts';
@@ -41,7 +41,12 @@ export async function runDemo(options: DemoOptions): Promise<DemoSummary> {
   }
 }
 
-async function trainAndSummarise({ steps, seed, signal }: DemoOptions, backend: string, serverUrl: string, progress: Progress): Promise<DemoSummary> {
+async function trainAndSummarise(
+  { steps, seed, signal }: DemoOptions,
+  backend: string,
+  serverUrl: string,
+  progress: Progress,
+): Promise<DemoSummary> {
   const settings = backend === 'tensorflow' ? nativeSettings : smallSettings;
   const model = buildModel(settings, seed);
   const parameters = model.countParams();
@@ -73,7 +78,15 @@ async function trainAndSummarise({ steps, seed, signal }: DemoOptions, backend: 
   if (undelivered > 0) progress.note(`${undelivered} frames were not confirmed by the server in time.`);
   model.dispose();
   model.optimizer.dispose();
-  return summarise(serverUrl, { backend, steps, frames: delivered, parameters, seconds: Math.round(seconds() * 10) / 10, run: monitor.runId, seed });
+  return summarise(serverUrl, {
+    backend,
+    steps,
+    frames: delivered,
+    parameters,
+    seconds: Math.round(seconds() * 10) / 10,
+    run: monitor.runId,
+    seed,
+  });
 }
 
 function highestKurtosis(sites: ReadonlyMap<string, { metrics: { kurtosis?: number } }> | undefined): number {
@@ -85,4 +98,3 @@ function alertLine(alert: Alert): string {
     ? `\nALERT ${alert.rule} (${alert.severity}) at step ${alert.step}: ${alert.summary}\n  why:  ${alert.why}\n  next: ${alert.next}\n`
     : `\nResolved ${alert.rule} at step ${alert.step}: ${alert.metric} is ${alert.value.toPrecision(3)}\n`;
 }
-

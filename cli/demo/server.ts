@@ -38,7 +38,9 @@ export async function startDemoServer(port: number): Promise<DemoServer> {
       });
     }
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`the server ended with code ${code} before it listened:\n${output}`)));
+    child.once('exit', (code) =>
+      reject(new Error(`the server ended with code ${code} before it listened:\n${output}`)),
+    );
   });
   return {
     url,

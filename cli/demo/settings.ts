@@ -30,4 +30,11 @@ export const nativeSettings: DemoSettings = {
 };
 
 /** For backends ten times as slow: WebAssembly, plain JavaScript. */
-export const smallSettings: DemoSettings = { ...nativeSettings, vocabulary: 512, width: 64, blocks: 3, positions: 64, batch: 8 };
+export const smallSettings: DemoSettings = {
+  ...nativeSettings,
+  vocabulary: 512,
+  width: 64,
+  blocks: 3,
+  positions: 64,
+  batch: 8,
+};

@@ -71,7 +71,18 @@ export async function summarise(serverUrl: string, known: Known): Promise<DemoSu
 
 /** The summary for a person. */
 export function inWords(summary: DemoSummary): string {
-  const { frames, steps, seconds, first_loss, last_loss, peak_kurtosis, peak_site, peak_step, top_neurons, first_kurtosis } = summary;
+  const {
+    frames,
+    steps,
+    seconds,
+    first_loss,
+    last_loss,
+    peak_kurtosis,
+    peak_site,
+    peak_step,
+    top_neurons,
+    first_kurtosis,
+  } = summary;
   const lines = [
     `Trained ${steps} steps in ${seconds.toFixed(0)} s on ${summary.backend}; ${frames} frames measured, delivered and stored.`,
     `Loss      ${figure(first_loss)} -> ${figure(last_loss)}`,

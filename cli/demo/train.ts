@@ -1,6 +1,6 @@
 /** The demo's training: a Pre-Norm GPT learns to continue source code. This is what a user's own program looks like. */
 import * as tf from '@tensorflow/tfjs-core';
-import { Callback, type LayersModel, type SymbolicTensor, layers, model as createModel } from '@tensorflow/tfjs-layers';
+import { Callback, model as createModel, type LayersModel, layers, type SymbolicTensor } from '@tensorflow/tfjs-layers';
 import type { OutlierMonitor } from '../../plugin/index.ts';
 import { gpt } from '../../plugin/op-block/index.ts';
 import { AdamW } from '../../plugin/optimizers/index.ts';
@@ -21,7 +21,11 @@ export function buildModel(settings: DemoSettings, seed: number): LayersModel {
   const probabilities = layers.softmax({ axis: -1, name: 'probabilities' }).apply(logits.outputs) as SymbolicTensor;
   const model = createModel({ inputs: logits.inputs, outputs: probabilities, name: 'gpt' });
   model.compile({
-    optimizer: new AdamW({ learningRate: (step) => learningRate * Math.min(1, (step + 1) / warmUpSteps), epsilon, clipNorm }),
+    optimizer: new AdamW({
+      learningRate: (step) => learningRate * Math.min(1, (step + 1) / warmUpSteps),
+      epsilon,
+      clipNorm,
+    }),
     loss: 'sparseCategoricalCrossentropy',
   });
   return model;
@@ -31,14 +35,30 @@ export function buildModel(settings: DemoSettings, seed: number): LayersModel {
 export async function train(
   model: LayersModel,
   settings: DemoSettings,
-  { steps, seed, monitor, onStep }: { steps: number; seed: number; monitor: OutlierMonitor; onStep: (progress: TrainingProgress) => void },
+  {
+    steps,
+    seed,
+    monitor,
+    onStep,
+  }: { steps: number; seed: number; monitor: OutlierMonitor; onStep: (progress: TrainingProgress) => void },
 ): Promise<void> {
   const { vocabulary, positions, batch } = settings;
-  const { inputs, targets } = randomWindows(readCorpus(vocabulary).tokens, steps * batch, positions, seededRandom(seed));
+  const { inputs, targets } = randomWindows(
+    readCorpus(vocabulary).tokens,
+    steps * batch,
+    positions,
+    seededRandom(seed),
+  );
   const x = tf.tensor2d(inputs, [steps * batch, positions], 'int32');
   const y = tf.tensor3d(Float32Array.from(targets), [steps * batch, positions, 1]); // tfjs's sparse loss takes floats only
   try {
-    await model.fit(x, y, { batchSize: batch, epochs: 1, shuffle: false, verbose: 0, callbacks: [monitor, new Reporter(onStep)] });
+    await model.fit(x, y, {
+      batchSize: batch,
+      epochs: 1,
+      shuffle: false,
+      verbose: 0,
+      callbacks: [monitor, new Reporter(onStep)],
+    });
   } finally {
     tf.dispose([x, y]);
   }

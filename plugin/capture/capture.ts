@@ -50,4 +50,3 @@ function wrap(layer: LayerLike, replace: (output: tf.Tensor) => tf.Tensor): () =
     else Object.defineProperty(layer, 'call', own);
   };
 }
-

@@ -19,7 +19,9 @@ export interface FoundLayer {
 
 export function isLayer(value: unknown): value is LayerLike {
   const layer = value as Partial<LayerLike> | null | undefined;
-  return typeof layer?.name === 'string' && typeof layer.call === 'function' && typeof layer.getClassName === 'function';
+  return (
+    typeof layer?.name === 'string' && typeof layer.call === 'function' && typeof layer.getClassName === 'function'
+  );
 }
 
 /** Every layer below a model, in the order of the model, each once. */

@@ -6,13 +6,12 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {
+  countNonfinite,
+  layoutOf,
+  readSummary,
   type Summary,
   type SummaryLayout,
   type SummaryParts,
-  countNonfinite,
-
-  layoutOf,
-  readSummary,
   summarise,
   summaryLength,
 } from '../measure/summary.ts';
@@ -97,7 +96,10 @@ export class StepProbe {
 
   /** Squares overflowed, underflowed or are not finite: scale first, and count what is not finite. A second download, rarely. */
   private lookAgain(observed: Observed, layout: SummaryLayout, x: tf.Tensor): void {
-    const [absmax, nonfinite] = tf.tidy(() => [tf.max(tf.abs(x)).dataSync()[0], countNonfinite(x).dataSync()[0]]) as [number, number];
+    const [absmax, nonfinite] = tf.tidy(() => [tf.max(tf.abs(x)).dataSync()[0], countNonfinite(x).dataSync()[0]]) as [
+      number,
+      number,
+    ];
     const scale = nonfinite === 0 && absmax > 0 ? 1 / absmax : 1;
     // 1 / absmax leaves float32 below 3e-39, where activations are subnormal and as good as zero.
     const safe = Math.min(scale, 1e38);
@@ -119,4 +121,3 @@ function inRange({ largestSquare, squares }: Summary): boolean {
   for (const square of squares) if (!Number.isFinite(square)) return false;
   return true;
 }
-

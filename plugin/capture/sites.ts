@@ -1,7 +1,7 @@
 /** Which of a model's layers are measured, and what their sites are called. */
 import { OutlierscopeError } from '../../src/errors.ts';
 import type { WatchedLayer } from './capture.ts';
-import { type FoundLayer, type LayerLike, findLayers } from './layers.ts';
+import { type FoundLayer, findLayers, type LayerLike } from './layers.ts';
 
 /** What the user may ask for: names or paths of layers, a pattern for the path, or nothing for the residual stream. */
 export type SiteChoice = readonly string[] | RegExp | undefined;

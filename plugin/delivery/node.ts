@@ -5,7 +5,11 @@ import type { DeliveryCommand, DeliveryEvent, DeliverySettings, OpenDelivery } f
 
 export const openDelivery: OpenDelivery = (settings: DeliverySettings, onEvent: (event: DeliveryEvent) => void) => {
   // The trainer's own flags (loaders, memory limits) are not for this thread.
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings, execArgv: [], name: 'outlierscope' });
+  const worker = new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: settings,
+    execArgv: [],
+    name: 'outlierscope',
+  });
   let accepted = 0;
   const failed = (reason: string) => {
     onEvent({ kind: 'warning', text: `delivery stopped: ${reason}; training goes on unobserved` });
@@ -33,7 +37,10 @@ export const openDelivery: OpenDelivery = (settings: DeliverySettings, onEvent: 
         return;
       }
       if (command.kind === 'close') {
-        if (ended) return failed('the delivery thread had ended');
+        if (ended) {
+          failed('the delivery thread had ended');
+          return;
+        }
         worker.ref();
       }
       worker.postMessage(command);

@@ -3,7 +3,7 @@
  * starts over after a lost connection where the server left off. Runs wherever there is a WebSocket.
  */
 import { messageOf } from '../../src/errors.ts';
-import { type Declare, type Hello, closeCodes, ingestPath, parseServerMessage } from '../../src/messages.ts';
+import { closeCodes, type Declare, type Hello, ingestPath, parseServerMessage } from '../../src/messages.ts';
 import type { Delivery, DeliveryCommand, DeliveryEvent, DeliverySettings } from './delivery.ts';
 
 /** The part of the WHATWG WebSocket that is used; npm `ws` has it too. */
@@ -129,7 +129,10 @@ export class Sender implements Delivery {
       } else if (message?.type === 'acknowledge') this.confirm(message.lastSequence);
       else if (message?.type === 'alert') this.emit({ kind: 'alert', alert: message });
     } catch (error) {
-      this.emit({ kind: 'warning', text: `the server at ${this.settings.url} sent what this version does not understand: ${messageOf(error)}` });
+      this.emit({
+        kind: 'warning',
+        text: `the server at ${this.settings.url} sent what this version does not understand: ${messageOf(error)}`,
+      });
     }
   }
 
@@ -157,7 +160,10 @@ export class Sender implements Delivery {
     if (this.closed) return;
     if (finalCodes.has(code)) {
       this.refused = true;
-      this.emit({ kind: 'warning', text: `the server at ${this.settings.url} refused this run (${code} ${reason}); training goes on unobserved` });
+      this.emit({
+        kind: 'warning',
+        text: `the server at ${this.settings.url} refused this run (${code} ${reason}); training goes on unobserved`,
+      });
       if (this.closing !== undefined) this.end();
       return;
     }
@@ -191,7 +197,12 @@ export class Sender implements Delivery {
     clearTimeout(this.closing?.timer);
     const socket = this.socket;
     this.socket = undefined;
-    const report = { accepted: this.accepted, delivered: this.delivered, dropped: this.dropped, undelivered: this.ring.length };
+    const report = {
+      accepted: this.accepted,
+      delivered: this.delivered,
+      dropped: this.dropped,
+      undelivered: this.ring.length,
+    };
     if (socket === undefined) {
       this.emit({ kind: 'closed', report });
       return;

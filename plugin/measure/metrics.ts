@@ -30,7 +30,11 @@ export interface SiteMeasurement {
 }
 
 /** Measures one site from the summaries of its activations in one step. `nonfinite` is their count of NaN and infinite values. */
-export function measureActivations(summaries: readonly Summary[], nonfinite: number, topNeurons: number): SiteMeasurement {
+export function measureActivations(
+  summaries: readonly Summary[],
+  nonfinite: number,
+  topNeurons: number,
+): SiteMeasurement {
   const moments = merge(summaries);
   const energy = mean(moments.squares); // mean(X^2)
   const propagation = summaries.every((summary) => summary.propagation);
@@ -54,7 +58,11 @@ export function measureActivations(summaries: readonly Summary[], nonfinite: num
 function merge(summaries: readonly Summary[]): Moments {
   const width = summaries[0]?.width ?? 0;
   const rows = summaries.reduce((total, summary) => total + summary.rows, 0);
-  const merged = { squares: new Float64Array(width), means: new Float64Array(width), centredSquares: new Float64Array(width) };
+  const merged = {
+    squares: new Float64Array(width),
+    means: new Float64Array(width),
+    centredSquares: new Float64Array(width),
+  };
   let absmax = 0;
   for (const summary of summaries) {
     const weight = summary.rows / rows;

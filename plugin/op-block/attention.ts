@@ -4,7 +4,7 @@
  * Shapes: B batch, T positions, C width, H heads, D = C / H head width.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { initializers, type Shape, layers } from '@tensorflow/tfjs-layers';
+import { initializers, layers, type Shape } from '@tensorflow/tfjs-layers';
 import { OutlierscopeError } from '../../src/errors.ts';
 
 export interface CausalSelfAttentionArgs {
@@ -28,7 +28,10 @@ export class CausalSelfAttention extends layers.Layer {
   constructor(args: CausalSelfAttentionArgs) {
     super(args as { name?: string });
     if (!Number.isInteger(args.heads) || args.heads < 1) {
-      throw new OutlierscopeError(`heads is ${args.heads}`, { code: 'invalid-option', hint: 'give a whole number from 1 on' });
+      throw new OutlierscopeError(`heads is ${args.heads}`, {
+        code: 'invalid-option',
+        hint: 'give a whole number from 1 on',
+      });
     }
     this.heads = args.heads;
     this.outputStandardDeviation = args.outputStandardDeviation ?? 0.02;
@@ -46,7 +49,12 @@ export class CausalSelfAttention extends layers.Layer {
     const normal = (stddev: number, offset: number) =>
       initializers.randomNormal({ mean: 0, stddev, ...(this.seed !== undefined && { seed: this.seed + offset }) });
     this.inputProjection = this.addWeight('qkv_kernel', [width, 3 * width], 'float32', normal(0.02, 0));
-    this.outputProjection = this.addWeight('out_kernel', [width, width], 'float32', normal(this.outputStandardDeviation, 1));
+    this.outputProjection = this.addWeight(
+      'out_kernel',
+      [width, width],
+      'float32',
+      normal(this.outputStandardDeviation, 1),
+    );
     this.built = true;
   }
 
@@ -66,13 +74,21 @@ export class CausalSelfAttention extends layers.Layer {
       const scores = tf.mul(tf.matMul(query, key, false, true), 1 / Math.sqrt(headWidth)); // [B, H, T, T]
       const attention = tf.softmax(tf.add(scores, causalMask(positions))); // [B, H, T, T]
       const mixed = tf.transpose(tf.matMul(attention, value), [0, 2, 1, 3]); // [B, T, H, D]
-      const output = tf.matMul(tf.reshape(mixed, [batch * positions, width]), this.outputProjection.read() as tf.Tensor2D);
+      const output = tf.matMul(
+        tf.reshape(mixed, [batch * positions, width]),
+        this.outputProjection.read() as tf.Tensor2D,
+      );
       return tf.reshape(output, [batch, positions, width]);
     });
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    return { ...super.getConfig(), heads: this.heads, outputStandardDeviation: this.outputStandardDeviation, ...(this.seed !== undefined && { seed: this.seed }) };
+    return {
+      ...super.getConfig(),
+      heads: this.heads,
+      outputStandardDeviation: this.outputStandardDeviation,
+      ...(this.seed !== undefined && { seed: this.seed }),
+    };
   }
 }
 tf.serialization.registerClass(CausalSelfAttention);

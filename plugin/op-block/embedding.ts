@@ -1,6 +1,6 @@
 /** Token embedding plus learned position embedding. */
 import * as tf from '@tensorflow/tfjs-core';
-import { initializers, type Shape, layers } from '@tensorflow/tfjs-layers';
+import { initializers, layers, type Shape } from '@tensorflow/tfjs-layers';
 
 export interface TokenAndPositionEmbeddingArgs {
   readonly vocabulary: number;
@@ -34,7 +34,10 @@ export class TokenAndPositionEmbedding extends layers.Layer {
   }
 
   override computeOutputShape(inputShape: Shape | Shape[]): Shape {
-    const [batch, positions] = (Array.isArray(inputShape[0]) ? inputShape[0] : inputShape) as [number | null, number | null];
+    const [batch, positions] = (Array.isArray(inputShape[0]) ? inputShape[0] : inputShape) as [
+      number | null,
+      number | null,
+    ];
     return [batch, positions, this.args.width];
   }
 

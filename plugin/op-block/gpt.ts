@@ -1,5 +1,5 @@
 /** A GPT of ordinary TensorFlow.js layers around this package's attention, after GPT-2 (Radford et al., 2019) with a ReLU MLP as in He et al. */
-import { type LayersModel, type SymbolicTensor, initializers, input, layers, model } from '@tensorflow/tfjs-layers';
+import { initializers, input, type LayersModel, layers, model, type SymbolicTensor } from '@tensorflow/tfjs-layers';
 import { CausalSelfAttention } from './attention.ts';
 import { TokenAndPositionEmbedding } from './embedding.ts';
 import { LayerNorm } from './norm.ts';
@@ -28,12 +28,17 @@ export function gpt({ vocabulary, width, blocks, heads, positions, seed, name = 
   const seeded = (): { seed?: number } => (seed === undefined ? {} : { seed: seed * 1000 + 2 * drawn++ });
   const normal = (stddev: number) => initializers.randomNormal({ mean: 0, stddev, ...seeded() });
   const tokens = input({ shape: [null], dtype: 'int32', name: 'tokens' });
-  let x = new TokenAndPositionEmbedding({ vocabulary, width, positions, ...seeded(), name: 'embedding' }).apply(tokens) as SymbolicTensor;
+  let x = new TokenAndPositionEmbedding({ vocabulary, width, positions, ...seeded(), name: 'embedding' }).apply(
+    tokens,
+  ) as SymbolicTensor;
   for (let block = 0; block < blocks; block++) {
     const at = (part: string) => `h${block}_${part}`;
-    const attended = new CausalSelfAttention({ heads, outputStandardDeviation: deep, ...seeded(), name: at('attention') }).apply(
-      new LayerNorm({ name: at('attention_norm') }).apply(x),
-    ) as SymbolicTensor;
+    const attended = new CausalSelfAttention({
+      heads,
+      outputStandardDeviation: deep,
+      ...seeded(),
+      name: at('attention'),
+    }).apply(new LayerNorm({ name: at('attention_norm') }).apply(x)) as SymbolicTensor;
     x = layers.add({ name: at('attention_add') }).apply([x, attended]) as SymbolicTensor;
     const normed = new LayerNorm({ name: at('mlp_norm') }).apply(x);
     const hidden = layers
@@ -43,6 +48,8 @@ export function gpt({ vocabulary, width, blocks, heads, positions, seed, name = 
     x = layers.add({ name: at('mlp_add') }).apply([x, mixed as SymbolicTensor]) as SymbolicTensor;
   }
   const final = new LayerNorm({ name: 'final_norm' }).apply(x);
-  const logits = layers.dense({ units: vocabulary, useBias: false, kernelInitializer: normal(0.02), name: 'logits' }).apply(final);
+  const logits = layers
+    .dense({ units: vocabulary, useBias: false, kernelInitializer: normal(0.02), name: 'logits' })
+    .apply(final);
   return model({ inputs: tokens, outputs: logits as SymbolicTensor, name });
 }

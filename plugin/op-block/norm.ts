@@ -6,7 +6,7 @@
  * This layer broadcasts instead.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { initializers, type Shape, layers } from '@tensorflow/tfjs-layers';
+import { initializers, layers, type Shape } from '@tensorflow/tfjs-layers';
 
 export interface LayerNormArgs {
   /** Added to the variance. Default 1e-5. */

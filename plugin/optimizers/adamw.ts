@@ -44,12 +44,21 @@ export class AdamW extends tf.Optimizer {
 
   constructor(options: AdamWOptions) {
     super();
-    const defaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, decays: (v: tf.Variable) => v.rank >= 2 };
+    const defaults = {
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: 0.1,
+      decays: (v: tf.Variable) => v.rank >= 2,
+    };
     this.options = { ...defaults, ...options };
     for (const name of ['beta1', 'beta2', 'epsilon', 'weightDecay', 'clipNorm'] as const) {
       const value = this.options[name];
       if (value !== undefined && !(value >= 0 && Number.isFinite(value))) {
-        throw new OutlierscopeError(`${name} is ${value}`, { code: 'invalid-option', hint: 'give a finite number from 0 on' });
+        throw new OutlierscopeError(`${name} is ${value}`, {
+          code: 'invalid-option',
+          hint: 'give a finite number from 0 on',
+        });
       }
     }
   }
@@ -66,7 +75,9 @@ export class AdamW extends tf.Optimizer {
   }
 
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
-    const named = Array.isArray(gradients) ? gradients : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
+    const named = Array.isArray(gradients)
+      ? gradients
+      : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
     const present = named.filter(({ tensor }) => tensor != null);
     const learningRate = this.learningRate;
     tf.tidy(() => {
@@ -118,6 +129,13 @@ export class AdamW extends tf.Optimizer {
 
   override getConfig(): tf.serialization.ConfigDict {
     const { beta1, beta2, epsilon, weightDecay, clipNorm } = this.options;
-    return { learningRate: this.learningRate, beta1, beta2, epsilon, weightDecay, ...(clipNorm === undefined ? {} : { clipNorm }) };
+    return {
+      learningRate: this.learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      weightDecay,
+      ...(clipNorm === undefined ? {} : { clipNorm }),
+    };
   }
 }
