@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath, resolve } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort, type RunningProcess, startProcess } from '../support/process.ts';
+import { frameOf, helloOf, join } from '../server/trainer.ts';
+
+let folder: string;
+const started: RunningProcess[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(joinPath(tmpdir(), 'outlierscope-serve-'));
+});
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((process) => process.stop()));
+  rmSync(folder, { recursive: true });
+});
+
+const root = resolve(import.meta.dirname, '../..');
+
+async function serve(args: string[], env: Record<string, string> = {}, readyLine: string | RegExp = /serves http/): Promise<{ url: string; process: RunningProcess }> {
+  const running = await startProcess({
+    name: 'outlierscope serve',
+    command: process.execPath,
+    args: ['--import', joinPath(root, 'node_modules/tsx/dist/esm/index.mjs'), joinPath(root, 'cli/main.ts'), 'serve', ...args],
+    env: { OUTLIERSCOPE_DATABASE: joinPath(folder, 'runs.db'), ...env },
+    cwd: folder,
+    readyLine,
+  });
+  started.push(running);
+  return { url: /serves (\S+)/.exec(running.output())?.[1] ?? '', process: running };
+}
+
+test('prints the address of the page; SIGTERM and SIGINT end it gracefully', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const { url, process: running } = await serve(['--port', '0']);
+    const trainer = await join(url, helloOf(`run-${signal}`));
+    trainer.sendFrame(frameOf(0));
+    await trainer.acknowledged(0);
+    process.kill(running.pid, signal);
+    expect(await trainer.closed).toMatchObject({ code: 1001 });
+    expect(await running.exited).toEqual({ code: 0, signal: null });
+    await expect(fetch(url)).rejects.toThrow();
+  }
+  const { url } = await serve(['--port', '0']);
+  const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as { runs: unknown[] };
+  expect(runs).toMatchObject([{ id: 'run-SIGINT', state: 'silent', frames: 1 }, { id: 'run-SIGTERM', state: 'silent', frames: 1 }]);
+});
+
+test('takes its options from the command line before the environment', async () => {
+  const [port, other] = [await freePort(), await freePort()];
+  const env = { OUTLIERSCOPE_PORT: String(other), OUTLIERSCOPE_TOKEN: 'from-the-environment', OUTLIERSCOPE_HOST: 'localhost' };
+  const { url } = await serve(['--port', String(port)], env);
+  expect(url).toBe(`http://localhost:${port}`);
+  expect((await fetch(`${url}/api/runs`)).status).toBe(401);
+  expect((await fetch(`${url}/api/runs`, { headers: { Authorization: 'Bearer from-the-environment' } })).status).toBe(200);
+});
+
+test('says what is wrong and how to go on, and ends with 1', async () => {
+  const { url } = await serve(['--port', '0']);
+  const port = new URL(url).port;
+  const faults: [string[], string][] = [
+    [['--port', port, '--database', ':memory:'], `port ${port} of 127.0.0.1 is in use (stop what listens there`],
+    [['--port', '0'], 'in use by another outlierscope server'],
+    [['--host', '0.0.0.0'], 'without a token'],
+    [['--port', 'eighty'], 'must be a number from 0 to 65535'],
+    [['--allow-origin', 'example.com', '--port', '0'], 'allowedOrigins.0: must be an origin like'],
+    [['--frobnicate'], "unknown option '--frobnicate'"],
+  ];
+  for (const [args, said] of faults) {
+    const error = await serve(args).then(() => new Error('it started'), (reason: Error) => reason);
+    expect(error.message).toContain('ended (code 1)');
+    expect(error.message).toContain(said);
+  }
+});
