@@ -1,0 +1,113 @@
+/** What both line charts share: a uPlot that fills its host, follows the common cursor and zooms the common range. */
+import uPlot from 'uplot';
+import { formatTick } from './format.ts';
+import { mostStepTicks } from './layout.ts';
+import { ticksOf } from './scale.ts';
+import { closestIndex, type Series, stepDomain } from './series.ts';
+import type { Cursor, Store } from './state.ts';
+import { theme } from './theme.ts';
+import type { StepRange, Value } from './types.ts';
+
+export interface ChartEvents {
+  zoom(range: StepRange | undefined): void;
+}
+
+/** An axis over the given scale; colours are functions, so that a change of theme only needs a redraw. */
+export function axis(options: uPlot.Axis): uPlot.Axis {
+  return {
+    font: theme().font,
+    stroke: () => theme().muted,
+    grid: { stroke: () => theme().line, width: 1 },
+    ticks: { show: false },
+    border: { show: false },
+    gap: 8,
+    ...options,
+  };
+}
+
+/** The step axis; without labels where another chart with the same axis follows below. */
+export function stepAxis(labels: 'labelled' | 'unlabelled'): uPlot.Axis {
+  return axis({
+    scale: 'x',
+    size: labels === 'labelled' ? 26 : 8,
+    gap: 6,
+    splits: (plot, _, from, to) => ticksOf({ kind: 'linear', from, to }, mostStepTicks(plot.bbox.width / uPlot.pxRatio)).filter(Number.isInteger),
+    values: (_, splits) => splits.map((step) => (labels === 'labelled' ? formatTick(step) : '')),
+  });
+}
+
+/** Options without series, scales and axes. `source` names the chart in the cursor that it sets. */
+export function commonOptions(
+  store: Store,
+  source: Cursor['source'],
+  events: ChartEvents,
+  size: { width: number; height: number },
+): Omit<uPlot.Options, 'series' | 'axes' | 'scales'> {
+  return {
+    ...size,
+    legend: { show: false },
+    cursor: { drag: { x: true, y: false, setScale: false, dist: 6 }, y: false, points: { size: 7, width: 1.5, one: true } },
+    select: { show: true, left: 0, top: 0, width: 0, height: 0 },
+    hooks: {
+      setCursor: [
+        (plot) => {
+          const step = plot.cursor.idx == null ? undefined : plot.data[0]?.[plot.cursor.idx];
+          const { cursor } = store.get();
+          if (step === undefined || (plot.cursor.left ?? -1) < 0) {
+            if (cursor?.source === source) store.set({ cursor: undefined });
+          } else if (cursor?.step !== step || cursor.source !== source) {
+            store.set({ cursor: { step, site: cursor?.source === source ? cursor.site : null, source } });
+          }
+        },
+      ],
+      setSelect: [
+        (plot) => {
+          const { left, width } = plot.select;
+          if (width > 0) events.zoom({ from: Math.max(0, Math.round(plot.posToVal(left, 'x'))), to: Math.round(plot.posToVal(left + width, 'x')) });
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        },
+      ],
+    },
+  };
+}
+
+export function stepScale(steps: () => readonly number[]): uPlot.Scale {
+  return { time: false, range: () => [...stepDomain(steps())] as [number, number] };
+}
+
+/** Moves a chart's cursor to where the reader points in another picture; without events, so that it does not come back. */
+export function followCursor(plot: uPlot, cursor: Cursor | undefined, source: Cursor['source'], series: Series): void {
+  if (cursor?.source === source) return;
+  const step = cursor === undefined ? undefined : series.steps[closestIndex(series.steps, cursor.step)];
+  const left = step === undefined ? -10 : plot.valToPos(step, 'x');
+  plot.setCursor({ left, top: step === undefined ? -10 : 0 }, false);
+}
+
+/** What uPlot can draw of a row: a gap where the value is no number, or none that the scale can show. */
+export function drawable(row: readonly Value[], kind: 'log' | 'any'): (number | null)[] {
+  return row.map((value) => (value === null || !Number.isFinite(value) || (kind === 'log' && value <= 0) ? null : value));
+}
+
+/** The ends of the finite values of some rows; undefined where there are none. */
+export function extent(rows: Iterable<readonly (number | null)[]>): readonly [least: number, most: number] | undefined {
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const row of rows) {
+    for (const value of row) {
+      if (value === null) continue;
+      if (value < least) least = value;
+      if (value > most) most = value;
+    }
+  }
+  return least <= most ? [least, most] : undefined;
+}
+
+/** Calls back with a host's width whenever it changes. */
+export function onWidth(host: HTMLElement, callback: (width: number) => void): void {
+  let last = 0;
+  new ResizeObserver(([entry]) => {
+    const width = Math.floor(entry?.contentRect.width ?? 0);
+    if (width === last || width === 0) return;
+    last = width;
+    callback(width);
+  }).observe(host);
+}

@@ -1,0 +1,195 @@
+/** Keeps the state true to the server: reads it, follows it live, and reads again wherever the live frames leave a gap. */
+import { AnswerError, api, token, UnauthorisedError } from './api.ts';
+import { type Live, openLive } from './live.ts';
+import { parseHash, toHash } from './location-hash.ts';
+import { admit, toSeries, toValue, withFrame } from './series.ts';
+import { initialState, type Store } from './state.ts';
+import type { FrameView, LiveMessage, RunSummary, StepRange } from './types.ts';
+
+/** Runs other than the selected one send no frames here; the list is read again this often. */
+const runsEveryMs = 5_000;
+/** Past this many steps the series is read again, thinned by the server. */
+const mostSteps = 3_000;
+/** Until the socket says something, the page waits this long before it reads without it. */
+const socketPatienceMs = 2_000;
+
+export interface Controller {
+  start(): void;
+  selectMetric(metric: string): void;
+  zoom(range: StepRange | undefined): void;
+  authorise(given: string): void;
+  retryNow(): void;
+}
+
+export function createController(store: Store): Controller {
+  let live: Live | undefined;
+  let lastSequence = -1;
+  /** Counts selections and reads, so that an answer that comes late is dropped. */
+  let generation = 0;
+  /** Frames that arrived while the run was being read; undefined when it is not. */
+  let arrived: FrameView[] | undefined;
+
+  async function guarded(read: () => Promise<void>): Promise<void> {
+    try {
+      await read();
+    } catch (error) {
+      if (error instanceof UnauthorisedError) {
+        live?.close();
+        live = undefined;
+        store.set({ connection: { kind: 'unauthorised', rejected: token.get() === null ? 'none yet' : 'token' } });
+      } else if (error instanceof AnswerError) {
+        store.set({ problem: error.message });
+      } // else the server does not answer, which the connection says
+    }
+  }
+
+  /** Opens the socket for the selected run (or for the first one to come), and reads all once it is open. */
+  function connect(): void {
+    live?.close();
+    const run = store.get().selected;
+    const readAll = (): void => {
+      void guarded(readRuns);
+      if (run !== undefined) void guarded(() => readRun(run));
+    };
+    const impatient = setTimeout(readAll, socketPatienceMs);
+    live = openLive(run, {
+      opened() {
+        clearTimeout(impatient);
+        store.set({ connection: { kind: 'live' }, problem: undefined });
+        readAll();
+      },
+      message: receive,
+      closed(retryAt) {
+        clearTimeout(impatient);
+        store.set({ connection: { kind: 'waiting', retryAt } });
+        readAll(); // tells a server that is gone from one that wants a token
+      },
+    });
+  }
+
+  async function readRuns(): Promise<void> {
+    const runs = await api.runs();
+    store.set({ runs });
+    if (store.get().selected !== undefined) return;
+    const newest = runs[0];
+    if (newest !== undefined) select(newest.id);
+  }
+
+  async function readRun(id: string): Promise<void> {
+    const own = ++generation;
+    arrived ??= [];
+    try {
+      // The run first: what is missing from its latest frame on is in the series or among the frames that arrive meanwhile.
+      const run = await api.run(id);
+      if (own !== generation) return;
+      const known = store.get().metric;
+      const metric = run.metrics.includes(known) ? known : (run.metrics[0] ?? known);
+      const [series, alerts] = await Promise.all([api.series(id, metric, store.get().range), api.alerts(id)]);
+      if (own !== generation) return;
+      lastSequence = run.latest?.sequence ?? -1;
+      store.set({ run, metric, alerts, series: toSeries(series), latest: run.latest ?? undefined, problem: undefined });
+      const waiting = arrived;
+      arrived = undefined;
+      for (const frame of waiting) take(frame);
+    } catch (error) {
+      if (own !== generation) return;
+      if (!(error instanceof AnswerError && error.status === 404)) throw error;
+      // An address that was kept for longer than its run: show the newest one instead.
+      store.set({ selected: undefined });
+      await readRuns();
+    } finally {
+      if (own === generation) arrived = undefined;
+    }
+  }
+
+  function reread(): void {
+    const { selected } = store.get();
+    if (selected !== undefined) void guarded(() => readRun(selected));
+  }
+
+  function receive(message: LiveMessage): void {
+    if (message.type === 'run') {
+      upsert(message.run);
+      if (store.get().selected === undefined) select(message.run.id);
+    } else if (message.type === 'alert') {
+      const { alerts, selected } = store.get();
+      if (message.alert.runId === selected) store.set({ alerts: [message.alert, ...alerts.filter(({ id }) => id !== message.alert.id)] });
+    } else if (message.type === 'frame') {
+      upsert(message.summary);
+      if (message.run !== store.get().selected) return;
+      if (arrived !== undefined) arrived.push(message.frame);
+      else take(message.frame);
+    }
+  }
+
+  function take(frame: FrameView): void {
+    if (arrived !== undefined) return; // an earlier frame of this batch already asked for a new reading
+    const { series, range } = store.get();
+    const admission = admit(lastSequence, frame.sequence);
+    if (admission === 'duplicate' || series === undefined) return;
+    const extended = range === undefined || frame.step <= range.to ? withFrame(series, frame) : series;
+    if (admission === 'gap' || extended === undefined || extended.steps.length > mostSteps) return reread();
+    lastSequence = frame.sequence;
+    store.set({ series: extended, latest: frame });
+  }
+
+  function upsert(run: RunSummary): void {
+    const { runs = [], run: detail, sparklines } = store.get();
+    const isKnown = runs.some(({ id }) => id === run.id);
+    const next = isKnown ? runs.map((each) => (each.id === run.id ? run : each)) : [run, ...runs].sort((a, b) => b.startedAt - a.startedAt);
+    const line = sparklines.get(run.id);
+    if (line !== undefined && run.worst !== null) {
+      store.set({ sparklines: new Map(sparklines).set(run.id, [...line, toValue(run.worst.value)].slice(-200)) });
+    }
+    store.set({ runs: next, ...(detail?.id === run.id ? { run: { ...detail, ...run } } : {}) });
+  }
+
+  function select(id: string): void {
+    if (store.get().selected === id) return;
+    generation++;
+    arrived = undefined;
+    const { run, series, alerts, latest, cursor, pinned, inspected, range } = initialState;
+    store.set({ selected: id, run, series, alerts, latest, cursor, pinned, inspected, range });
+    writeHash();
+    connect();
+  }
+
+  function writeHash(): void {
+    const { selected, metric } = store.get();
+    const hash = toHash({ run: selected, metric });
+    if (hash !== location.hash) history.replaceState(null, '', hash);
+  }
+
+  function selectMetric(metric: string): void {
+    store.set({ metric });
+    writeHash();
+    reread();
+  }
+
+  return {
+    start() {
+      const place = parseHash(location.hash);
+      store.set({ selected: place.run, metric: place.metric ?? initialState.metric });
+      addEventListener('hashchange', () => {
+        const { run, metric } = parseHash(location.hash);
+        if (metric !== undefined && metric !== store.get().metric) selectMetric(metric);
+        if (run !== undefined) select(run);
+      });
+      setInterval(() => {
+        if (!document.hidden && store.get().connection.kind === 'live') void guarded(readRuns);
+      }, runsEveryMs);
+      connect();
+    },
+    selectMetric,
+    zoom(range) {
+      store.set({ range });
+      reread();
+    },
+    authorise(given) {
+      token.set(given);
+      store.set({ connection: { kind: 'connecting' } });
+      connect();
+    },
+    retryNow: () => live?.retryNow(),
+  };
+}

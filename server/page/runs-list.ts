@@ -1,0 +1,91 @@
+/** The list of runs: newest first, each a link, with what one wants to know before opening it. */
+import { element, setChildren, setText } from './dom.ts';
+import { formatAgo, formatCount, formatValue } from './format.ts';
+import { toHash } from './location-hash.ts';
+import { toValue } from './series.ts';
+import { drawSparkline } from './sparkline.ts';
+import type { View } from './state.ts';
+import { onThemeChange } from './theme.ts';
+import type { RunState, RunSummary, Value } from './types.ts';
+
+export function createRunsList(host: HTMLElement): View {
+  const items = new Map<string, RunItem>();
+  const list = element('ul');
+  host.append(list);
+  onThemeChange(() => items.forEach((item) => item.repaint()));
+
+  return ({ runs = [], selected, metric, sparklines }, changes) => {
+    if (!(['runs', 'selected', 'metric', 'sparklines'] as const).some((key) => changes.has(key))) return;
+    for (const run of runs) {
+      const item = items.get(run.id) ?? createItem(run.id);
+      items.set(run.id, item);
+      item.update(run, run.id === selected, metric, sparklines.get(run.id));
+    }
+    for (const id of items.keys()) if (!runs.some((run) => run.id === id)) items.delete(id);
+    setChildren(list, runs.map(({ id }) => (items.get(id) as RunItem).root));
+  };
+}
+
+interface RunItem {
+  readonly root: HTMLElement;
+  update(run: RunSummary, isSelected: boolean, metric: string, line: readonly Value[] | undefined): void;
+  repaint(): void;
+}
+
+const stateClasses: ReadonlySet<string> = new Set<RunState>(['connected', 'silent', 'finished', 'failed']);
+
+/** A coloured dot with the state's name for those who do not see it. */
+export function setStateDot(dot: Element, state: string): void {
+  dot.setAttribute('class', `dot ${stateClasses.has(state) ? state : 'silent'}`);
+  dot.setAttribute('title', state);
+  setText(dot.firstElementChild ?? dot.appendChild(element('span', { class: 'unseen' })), state);
+}
+
+function createItem(id: string): RunItem {
+  const dot = element('span');
+  const name = element('span', { class: 'run-name' });
+  const firing = element('span', { class: 'badge', title: 'alerts firing' });
+  const figures = element('span', { class: 'run-figures' });
+  const canvas = element('canvas', { class: 'sparkline', 'aria-hidden': 'true' });
+  const link = element('a', {}, [
+    element('span', { class: 'run-title' }, [dot, name, firing]),
+    element('span', { class: 'run-detail' }, [figures, canvas]),
+  ]);
+  let shown: readonly Value[] | undefined;
+  return {
+    root: element('li', {}, [link]),
+    update(run, isSelected, metric, line) {
+      setStateDot(dot, run.state);
+      setText(name, run.name);
+      link.title = `${run.name}\nstarted ${formatAgo(Date.now() - run.startedAt)}, ${run.state}${tagsOf(run)}`;
+      link.href = toHash({ run: id, metric });
+      if (isSelected) link.setAttribute('aria-current', 'page');
+      else link.removeAttribute('aria-current');
+      setText(firing, run.firing > 0 ? String(run.firing) : '');
+      firing.hidden = run.firing === 0;
+      setFigures(figures, run);
+      if (line === shown) return;
+      shown = line;
+      drawSparkline(canvas, line ?? []);
+    },
+    repaint: () => drawSparkline(canvas, shown ?? []),
+  };
+}
+
+function tagsOf({ tags }: RunSummary): string {
+  return Object.entries(tags)
+    .map(([tag, value]) => `\n${tag}: ${value}`)
+    .join('');
+}
+
+function setFigures(target: HTMLElement, { step, loss, worst }: RunSummary): void {
+  const figures: readonly (readonly [label: string, value: string])[] = [
+    ['step', formatCount(step)],
+    ['loss', formatValue(toValue(loss))],
+    ['kurtosis', formatValue(toValue(worst?.value ?? null))],
+  ];
+  for (const [index, [label, value]] of figures.entries()) {
+    const figure = target.children[index] ?? target.appendChild(element('span', {}, [element('i', {}, [label]), element('b')]));
+    setText(figure.lastElementChild as Element, value);
+  }
+}
