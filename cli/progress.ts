@@ -33,7 +33,7 @@ const LABEL_WIDTH = 38;
 const REDRAW_MILLISECONDS = 80;
 
 export function createProgress(stream: ProgressStream, environment: NodeJS.ProcessEnv = {}): Progress {
-  const live = stream.isTTY === true && environment['TERM'] !== 'dumb';
+  const live = stream.isTTY === true && environment.TERM !== 'dumb';
   return {
     step: (label) => (live ? liveStep(stream, label) : plainStep(stream, label)),
     note: (line) => stream.write(`${live ? CLEAR_LINE : ''}${line}\n`),
