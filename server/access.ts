@@ -41,7 +41,8 @@ export interface AccessRules {
 export function hostRefusal(request: IncomingMessage, { host, allowedOrigins }: AccessRules): string | undefined {
   if (!isLoopback(host)) return undefined;
   const called = hostnameOf(`http://${request.headers.host ?? ''}`);
-  if (called !== undefined && (isLoopback(called) || allowedOrigins.some((origin) => hostnameOf(origin) === called))) return undefined;
+  if (called !== undefined && (isLoopback(called) || allowedOrigins.some((origin) => hostnameOf(origin) === called)))
+    return undefined;
   return `the Host header ${JSON.stringify(request.headers.host ?? '')} is no loopback name; allow its origin if it is yours`;
 }
 

@@ -4,7 +4,11 @@ import { type Evaluation, evaluateRules, type Rule } from '../src/rules.ts';
 import type { RunRecord } from './run-record.ts';
 
 /** Evaluates every rule on a frame of a run, from where the run's rules stand. */
-export function evaluateFrame(rules: readonly Rule[], { id, description, progress }: RunRecord, frame: Frame): Evaluation {
+export function evaluateFrame(
+  rules: readonly Rule[],
+  { id, description, progress }: RunRecord,
+  frame: Frame,
+): Evaluation {
   const { metrics, sites } = description;
   const columns = new Map(metrics.map((metric, column) => [metric, column]));
   const value = (metric: string, site: number): number => {

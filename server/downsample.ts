@@ -43,10 +43,18 @@ export function createDownsampler<Payload>(total: number, points: number): Downs
       bucket = own;
       const placed = { ...candidate, index: index++ };
       // A number beats a candidate without any; among equals the first stays.
-      if (highest === undefined || placed.highest > highest.highest || (Number.isNaN(highest.highest) && !Number.isNaN(placed.highest))) {
+      if (
+        highest === undefined ||
+        placed.highest > highest.highest ||
+        (Number.isNaN(highest.highest) && !Number.isNaN(placed.highest))
+      ) {
         highest = placed;
       }
-      if (lowest === undefined || placed.lowest < lowest.lowest || (Number.isNaN(lowest.lowest) && !Number.isNaN(placed.lowest))) {
+      if (
+        lowest === undefined ||
+        placed.lowest < lowest.lowest ||
+        (Number.isNaN(lowest.lowest) && !Number.isNaN(placed.lowest))
+      ) {
         lowest = placed;
       }
     },

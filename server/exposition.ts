@@ -135,7 +135,11 @@ function labelsOf({ id, description }: RunRecord): RunLabels {
 
 function infoOf({ tags, config }: RunRecord['description']): Record<string, string> {
   const known = { ...config, ...tags };
-  return Object.fromEntries(infoLabels.flatMap((name) => (known[name] === undefined || known[name] === null ? [] : [[name, String(known[name])]])));
+  return Object.fromEntries(
+    infoLabels.flatMap((name) =>
+      known[name] === undefined || known[name] === null ? [] : [[name, String(known[name])]],
+    ),
+  );
 }
 
 function columnsOf(names: readonly string[]): ReadonlyMap<string, number> {
@@ -143,7 +147,9 @@ function columnsOf(names: readonly string[]): ReadonlyMap<string, number> {
 }
 
 function labelString(labels: Readonly<Record<string, string>>): string {
-  return `{${Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`).join(',')}}`;
+  return `{${Object.entries(labels)
+    .map(([name, value]) => `${name}="${escapeLabel(value)}"`)
+    .join(',')}}`;
 }
 
 const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };

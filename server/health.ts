@@ -11,8 +11,7 @@ export type RefusalReason =
   | 'too_large'
   | 'overloaded'
   | 'store'
-  | 'origin'
-  | 'hello_timeout';
+  | 'origin';
 
 export interface Health {
   readonly registry: Registry;
@@ -47,7 +46,11 @@ export function createHealth(): Health {
       help: 'Well-formed frames received from trainers.',
       registers,
     }),
-    framesStored: new Counter({ name: 'outlierscope_server_frames_stored_total', help: 'Frames made durable in the store.', registers }),
+    framesStored: new Counter({
+      name: 'outlierscope_server_frames_stored_total',
+      help: 'Frames made durable in the store.',
+      registers,
+    }),
     framesDuplicate: new Counter({
       name: 'outlierscope_server_frames_duplicate_total',
       help: 'Frames received again that the store held already.',
@@ -64,14 +67,26 @@ export function createHealth(): Health {
       labelNames: ['reason'],
       registers,
     }),
-    trainers: new Gauge({ name: 'outlierscope_server_trainers', help: 'Connections of trainers that are open.', registers }),
-    viewers: new Gauge({ name: 'outlierscope_server_viewers', help: 'Live connections of viewers that are open.', registers }),
+    trainers: new Gauge({
+      name: 'outlierscope_server_trainers',
+      help: 'Connections of trainers that are open.',
+      registers,
+    }),
+    viewers: new Gauge({
+      name: 'outlierscope_server_viewers',
+      help: 'Live connections of viewers that are open.',
+      registers,
+    }),
     viewerMessagesSkipped: new Counter({
       name: 'outlierscope_server_viewer_messages_skipped_total',
       help: 'Live messages not sent to a viewer that was too slow to take them.',
       registers,
     }),
-    storeErrors: new Counter({ name: 'outlierscope_server_store_errors_total', help: 'Transactions that the store failed.', registers }),
+    storeErrors: new Counter({
+      name: 'outlierscope_server_store_errors_total',
+      help: 'Transactions that the store failed.',
+      registers,
+    }),
     storeSeconds: new Histogram({
       name: 'outlierscope_server_store_transaction_seconds',
       help: 'Duration of a store transaction, sync to disk included.',

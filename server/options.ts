@@ -38,7 +38,10 @@ const ruleSchema = z
     why: z.string(),
     next: z.string(),
   })
-  .refine((rule) => rule.resolveBelow <= rule.above, { path: ['resolveBelow'], message: 'must not be more than `above`' });
+  .refine((rule) => rule.resolveBelow <= rule.above, {
+    path: ['resolveBelow'],
+    message: 'must not be more than `above`',
+  });
 
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
   message: 'must be an origin like https://monitor.example.com, without a path',
@@ -56,7 +59,11 @@ const optionsSchema = z.strictObject({
     .readonly()
     .refine((rules) => new Set(rules.map((rule) => rule.name)).size === rules.length, 'names of rules must differ')
     .default(defaultRules),
-  finishedGraceSeconds: z.number().min(0).max(Number.MAX_SAFE_INTEGER / 1000).default(300),
+  finishedGraceSeconds: z
+    .number()
+    .min(0)
+    .max(Number.MAX_SAFE_INTEGER / 1000)
+    .default(300),
 });
 
 /**
@@ -75,10 +82,13 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
   }
   const { token, ...resolved } = result.data;
   if (token === undefined && !resolved.insecure && !isLoopback(resolved.host)) {
-    throw new OutlierscopeError(`refusing to listen on ${resolved.host} without a token: anyone on that network could read and write`, {
-      code: 'insecure-host',
-      hint: 'set a token, listen on 127.0.0.1, or pass insecure if everyone on the network is trusted',
-    });
+    throw new OutlierscopeError(
+      `refusing to listen on ${resolved.host} without a token: anyone on that network could read and write`,
+      {
+        code: 'insecure-host',
+        hint: 'set a token, listen on 127.0.0.1, or pass insecure if everyone on the network is trusted',
+      },
+    );
   }
   return { ...resolved, token };
 }

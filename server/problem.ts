@@ -14,16 +14,24 @@ export class HttpProblem extends Error {
   }
 }
 
-export function sendProblem(response: Response, { status, title, message }: Pick<HttpProblem, 'status' | 'title' | 'message'>): void {
-  response.status(status).type('application/problem+json').send(JSON.stringify({ type: 'about:blank', title, status, detail: message }));
+export function sendProblem(
+  response: Response,
+  { status, title, message }: Pick<HttpProblem, 'status' | 'title' | 'message'>,
+): void {
+  response
+    .status(status)
+    .type('application/problem+json')
+    .send(JSON.stringify({ type: 'about:blank', title, status, detail: message }));
 }
 
 /** The last error handler: whatever a route throws becomes a problem document. */
 export function answerErrors(error: unknown, _request: Request, response: Response, next: NextFunction): void {
   if (response.headersSent) next(error);
   else if (error instanceof HttpProblem) sendProblem(response, error);
-  else if (error instanceof OutlierscopeError) sendProblem(response, { status: 503, title: 'Store failed', message: error.message });
-  else if (isClientError(error)) sendProblem(response, { status: error.status, title: 'Bad request', message: error.message });
+  else if (error instanceof OutlierscopeError)
+    sendProblem(response, { status: 503, title: 'Store failed', message: error.message });
+  else if (isClientError(error))
+    sendProblem(response, { status: error.status, title: 'Bad request', message: error.message });
   else {
     console.error('outlierscope server: unexpected fault while answering a request:', error);
     sendProblem(response, { status: 500, title: 'Unexpected fault', message: messageOf(error) });

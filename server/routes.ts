@@ -62,7 +62,10 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
     const text = renderExposition(runs.exposed(), rules) + (await health.registry.metrics());
     response.set('Content-Type', health.registry.contentType).send(text);
   });
-  app.get('/api/catalogue', (_request, response) => void response.json({ version: catalogueVersion, siteMetrics, frameScalars }));
+  app.get(
+    '/api/catalogue',
+    (_request, response) => void response.json({ version: catalogueVersion, siteMetrics, frameScalars }),
+  );
   app.get('/api/runs', (_request, response) => void response.json({ runs: runs.newestFirst().map(toRunSummary) }));
   app.get('/api/runs/:id', async (request, response) => {
     const run = runOf(runs, request);
@@ -83,7 +86,11 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
     const query = parseQuery(seriesQuery, request.query);
     const { metrics } = run.description;
     if (!metrics.includes(query.metric)) {
-      throw new HttpProblem(400, 'Bad query', `run ${run.id} has no metric ${JSON.stringify(query.metric)}; it has ${metrics.join(', ')}`);
+      throw new HttpProblem(
+        400,
+        'Bad query',
+        `run ${run.id} has no metric ${JSON.stringify(query.metric)}; it has ${metrics.join(', ')}`,
+      );
     }
     response.json(await readSeries(store, run, query));
   });
@@ -91,7 +98,8 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
     const run = runOf(runs, request);
     const before = parseQuery(z.object({ step }), request.params).step;
     const found = await store.frameAt(run.id, before);
-    if (found === undefined) throw new HttpProblem(404, 'No such frame', `run ${run.id} has no frame at or before step ${before}`);
+    if (found === undefined)
+      throw new HttpProblem(404, 'No such frame', `run ${run.id} has no frame at or before step ${before}`);
     response.json(toFrameView(found.frame, run.description));
   });
   app.get('/api/alerts', async (request, response) => {
@@ -103,7 +111,11 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
   app.use(express.static(pageFolder(), { index: 'index.html', cacheControl: false }));
   app.use((request) => {
     const page = request.path === '/' ? ': the page is not built, run "npm run build"' : '';
-    throw new HttpProblem(404, 'No such route', `nothing answers ${request.method} ${request.path}${page}; see docs/api.md`);
+    throw new HttpProblem(
+      404,
+      'No such route',
+      `nothing answers ${request.method} ${request.path}${page}; see docs/api.md`,
+    );
   });
   app.use(answerErrors);
   return app;
@@ -131,21 +143,30 @@ function requireToken(token: string | undefined): (request: Request, response: R
   return (request, response, next) => {
     if (tokenMatches(token, tokenOf(request))) return next();
     response.set('WWW-Authenticate', 'Bearer');
-    throw new HttpProblem(401, 'Token needed', 'send the header "Authorization: Bearer TOKEN" with the token that the server was started with');
+    throw new HttpProblem(
+      401,
+      'Token needed',
+      'send the header "Authorization: Bearer TOKEN" with the token that the server was started with',
+    );
   };
 }
 
 function runOf(runs: RunRegistry, request: Request): RunRecord {
   const id = String(request.params['id']);
   const run = runs.get(id);
-  if (run === undefined) throw new HttpProblem(404, 'No such run', `there is no run ${JSON.stringify(id)}; GET /api/runs lists them`);
+  if (run === undefined)
+    throw new HttpProblem(404, 'No such run', `there is no run ${JSON.stringify(id)}; GET /api/runs lists them`);
   return run;
 }
 
 function parseQuery<Schema extends z.ZodType>(schema: Schema, query: unknown): z.infer<Schema> {
   const result = schema.safeParse(query);
   if (result.success) return result.data;
-  throw new HttpProblem(400, 'Bad query', result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+  throw new HttpProblem(
+    400,
+    'Bad query',
+    result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+  );
 }
 
 /** The built page: beside this file in the package, in dist when running from the sources. */

@@ -2,11 +2,11 @@
  * What the server keeps of a run beside its frames and alerts, and how each message of the trainer changes it.
  * Pure: a record is plain data that is replaced, never changed, so a transaction that fails is undone by forgetting its records.
  */
-import { OutlierscopeError } from '../src/errors.ts';
 import type { Frame } from '../src/frame.ts';
-import { type Alert, type Bye, type Declare, type Hello, limits, type Site } from '../src/messages.ts';
+import type { Alert, Bye, Hello, Site } from '../src/messages.ts';
 import type { Rule, RulesState } from '../src/rules.ts';
 import { evaluateFrame } from './alerts.ts';
+import { conflict, mergeScalars, mergeSites, sameNames } from './declared.ts';
 
 /** `silent`: the trainer's connection is gone and it did not say goodbye. */
 export type RunState = 'connected' | 'silent' | 'finished' | 'failed';
@@ -78,7 +78,9 @@ export function afterHello(earlier: RunRecord | undefined, hello: Hello, now: nu
   const sites = mergeSites(earlier?.description.sites ?? [], hello.sites);
   const scalars = mergeScalars(earlier?.description.scalars ?? [], hello.scalars);
   if (earlier !== undefined && !sameNames(earlier.description.metrics, hello.metrics)) {
-    throw conflict(`run ${hello.runId} was begun with metrics ${earlier.description.metrics.join(', ')}, not ${hello.metrics.join(', ')}`);
+    throw conflict(
+      `run ${hello.runId} was begun with metrics ${earlier.description.metrics.join(', ')}, not ${hello.metrics.join(', ')}`,
+    );
   }
   const description: RunDescription = {
     name: hello.runName,
@@ -89,7 +91,11 @@ export function afterHello(earlier: RunRecord | undefined, hello: Hello, now: nu
     tags: hello.tags,
     config: hello.config,
   };
-  return { id: hello.runId, description, progress: { ...(earlier?.progress ?? beginning), state: 'connected', stateSince: now } };
+  return {
+    id: hello.runId,
+    description,
+    progress: { ...(earlier?.progress ?? beginning), state: 'connected', stateSince: now },
+  };
 }
 
 /** The record once the trainer's list of sites and scalars has grown to `declared`. @throws OutlierscopeError as `afterHello`. */
@@ -149,56 +155,4 @@ function worstOf({ description }: RunRecord, frame: Frame): Extreme | null {
     worst = { metric: 'kurtosis', site: site.name, value, step: frame.step };
   }
   return worst;
-}
-
-/**
- * The hello's lists with a declare's additions.
- * @throws OutlierscopeError (`run-conflict`) for names that repeat, are not Unicode text, or are more than the limits allow.
- */
-export function withDeclared(hello: Hello, declare: Pick<Declare, 'sites' | 'scalars'>): Hello {
-  const sites = [...hello.sites, ...declare.sites];
-  const scalars = [...hello.scalars, ...declare.scalars];
-  checkNames('sites', sites.map((site) => site.name), limits.sites);
-  checkNames('scalars', scalars, limits.scalars);
-  return { ...hello, sites, scalars };
-}
-
-function checkNames(what: string, names: readonly string[], most: number): void {
-  if (names.length > most) throw conflict(`${names.length} ${what} are more than the ${most} that a run may have`);
-  const seen = new Set<string>();
-  for (const name of names) {
-    // Both would make two Prometheus series one: a scrape with a repeated series is refused as a whole.
-    if (seen.has(name)) throw conflict(`two ${what} are named ${JSON.stringify(name)}`);
-    if (/\p{Surrogate}/u.test(name)) throw conflict(`the name ${JSON.stringify(name)} is not well-formed Unicode`);
-    seen.add(name);
-  }
-}
-
-/** A trainer that resumes may know fewer sites than were stored, or more: the longer list holds, and they must agree as far as both go. */
-function mergeSites(stored: readonly Site[], offered: readonly Site[]): readonly Site[] {
-  for (const [index, site] of offered.entries()) {
-    const before = stored[index];
-    if (before !== undefined && before.name !== site.name) {
-      throw conflict(`site ${index} of this run is ${JSON.stringify(before.name)}, not ${JSON.stringify(site.name)}`);
-    }
-  }
-  return offered.length >= stored.length ? offered : [...offered, ...stored.slice(offered.length)];
-}
-
-function mergeScalars(stored: readonly string[], offered: readonly string[]): readonly string[] {
-  for (const [index, name] of offered.entries()) {
-    const before = stored[index];
-    if (before !== undefined && before !== name) {
-      throw conflict(`scalar ${index} of this run is ${JSON.stringify(before)}, not ${JSON.stringify(name)}`);
-    }
-  }
-  return offered.length >= stored.length ? offered : stored;
-}
-
-function sameNames(one: readonly string[], other: readonly string[]): boolean {
-  return one.length === other.length && one.every((name, index) => name === other[index]);
-}
-
-function conflict(what: string): OutlierscopeError {
-  return new OutlierscopeError(what, { code: 'run-conflict', hint: 'names are fixed for a run: start a new run id' });
 }

@@ -42,10 +42,13 @@ export function migrate(database: Database.Database, path: string): void {
   const row = database.prepare('PRAGMA user_version').get() as { user_version: number };
   const version = row.user_version;
   if (version > schemaVersion) {
-    throw new OutlierscopeError(`the database ${path} has schema version ${version}, this outlierscope knows ${schemaVersion}`, {
-      code: 'schema-too-new',
-      hint: 'upgrade outlierscope, or give another database file',
-    });
+    throw new OutlierscopeError(
+      `the database ${path} has schema version ${version}, this outlierscope knows ${schemaVersion}`,
+      {
+        code: 'schema-too-new',
+        hint: 'upgrade outlierscope, or give another database file',
+      },
+    );
   }
   for (const [index, statements] of migrations.entries()) {
     if (index >= version) database.exec(`BEGIN IMMEDIATE; ${statements} PRAGMA user_version = ${index + 1}; COMMIT`);

@@ -32,7 +32,11 @@ interface Point {
 }
 
 /** Reads and down-samples a series; the metric must be one of the run's. Frames that arrive meanwhile are left out. */
-export async function readSeries(store: Store, { id, description, progress }: RunRecord, query: SeriesQuery): Promise<Series> {
+export async function readSeries(
+  store: Store,
+  { id, description, progress }: RunRecord,
+  query: SeriesQuery,
+): Promise<Series> {
   const range = { from: query.from, to: query.to, lastSequence: progress.lastSequence };
   const column = description.metrics.indexOf(query.metric);
   const downsampler = createDownsampler<Point>(await store.countFrames(id, range), query.points);
@@ -46,7 +50,9 @@ export async function readSeries(store: Store, { id, description, progress }: Ru
     times: points.map((point) => point.time),
     sites: description.sites.map((site) => site.name),
     values: description.sites.map((_, site) => points.map((point) => toJsonNumber(point.values[site]))),
-    scalars: Object.fromEntries(description.scalars.map((name, index) => [name, points.map((point) => toJsonNumber(point.scalars[index]))])),
+    scalars: Object.fromEntries(
+      description.scalars.map((name, index) => [name, points.map((point) => toJsonNumber(point.scalars[index]))]),
+    ),
   };
 }
 

@@ -30,7 +30,9 @@ export function openSqliteStore(path: string): Store {
 function open(path: string): Database.Database {
   const database = new Database(path, { timeout: 5000 });
   // The page size takes effect before the first table only; all else belongs to the connection.
-  database.exec('PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+  database.exec(
+    'PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
+  );
   return database;
 }
 
@@ -69,8 +71,12 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
     probe: database.prepare('UPDATE probe SET writes = writes + 1'),
     runs: database.prepare('SELECT id, description, progress FROM runs ORDER BY number'),
     latestFrame: database.prepare('SELECT bytes FROM frames WHERE run = ? ORDER BY sequence DESC LIMIT 1'),
-    frameAt: database.prepare('SELECT bytes FROM frames WHERE run = ? AND step <= ? ORDER BY step DESC, sequence DESC LIMIT 1'),
-    countFrames: database.prepare('SELECT count(*) AS frames FROM frames WHERE run = ? AND step BETWEEN ? AND ? AND sequence <= ?'),
+    frameAt: database.prepare(
+      'SELECT bytes FROM frames WHERE run = ? AND step <= ? ORDER BY step DESC, sequence DESC LIMIT 1',
+    ),
+    countFrames: database.prepare(
+      'SELECT count(*) AS frames FROM frames WHERE run = ? AND step BETWEEN ? AND ? AND sequence <= ?',
+    ),
     frames: database.prepare(
       `SELECT step, sequence, bytes FROM frames WHERE run = ? AND (step, sequence) > (?, ?) AND step <= ? AND sequence <= ?
        ORDER BY step, sequence LIMIT ${pageFrames}`,
@@ -102,7 +108,8 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
       if (number === undefined) throw new Error(`run ${runId} is not in the store`);
       return number;
     };
-    for (const frame of batch.frames) statements.putFrame.run(runNumber(frame.runId), frame.sequence, frame.step, frame.bytes);
+    for (const frame of batch.frames)
+      statements.putFrame.run(runNumber(frame.runId), frame.sequence, frame.step, frame.bytes);
     for (const alert of batch.alerts) statements.putAlert.run(alert.id, runNumber(alert.runId), JSON.stringify(alert));
     return numbers;
   });
@@ -120,8 +127,16 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
       guarded('a trial write', () => statements.probe.run());
     },
     async runs() {
-      const rows = guarded('reading the runs', () => statements.runs.all()) as { id: string; description: string; progress: string }[];
-      return rows.map((row) => ({ id: row.id, description: JSON.parse(row.description), progress: JSON.parse(row.progress) }));
+      const rows = guarded('reading the runs', () => statements.runs.all()) as {
+        id: string;
+        description: string;
+        progress: string;
+      }[];
+      return rows.map((row) => ({
+        id: row.id,
+        description: JSON.parse(row.description),
+        progress: JSON.parse(row.progress),
+      }));
     },
     async latestFrame(runId) {
       return guarded('reading a frame', () => toFrame(statements.latestFrame.get(numberOf(runId) ?? -1)));
@@ -130,7 +145,9 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
       return guarded('reading a frame', () => toFrame(statements.frameAt.get(numberOf(runId) ?? -1, step)));
     },
     async countFrames(runId, { from, to, lastSequence }) {
-      const row = guarded('counting frames', () => statements.countFrames.get(numberOf(runId) ?? -1, from, to, lastSequence));
+      const row = guarded('counting frames', () =>
+        statements.countFrames.get(numberOf(runId) ?? -1, from, to, lastSequence),
+      );
       return (row as { frames: number }).frames;
     },
     async *frames(runId, range) {
@@ -151,11 +168,18 @@ function createStore(database: Database.Database, releaseOwnership: () => void):
   };
 }
 
-async function* pages(statement: Database.Statement, run: number, { from, to, lastSequence }: StepRange): AsyncIterable<DecodedFrame[]> {
+async function* pages(
+  statement: Database.Statement,
+  run: number,
+  { from, to, lastSequence }: StepRange,
+): AsyncIterable<DecodedFrame[]> {
   let after = { step: from, sequence: -1 };
   for (;;) {
     const { step, sequence } = after;
-    const rows = guarded('reading frames', () => statement.all(run, step, sequence, to, lastSequence)) as { step: number; sequence: number }[];
+    const rows = guarded('reading frames', () => statement.all(run, step, sequence, to, lastSequence)) as {
+      step: number;
+      sequence: number;
+    }[];
     const last = rows.at(-1);
     if (last === undefined) return;
     after = last;

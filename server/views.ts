@@ -59,7 +59,10 @@ export function toFrameView(frame: Frame, { sites, metrics, scalars }: RunDescri
     time: frame.time,
     scalars: Object.fromEntries(scalars.map((name, index) => [name, toJsonNumber(frame.scalars[index])])),
     values: Object.fromEntries(
-      metrics.map((metric, column) => [metric, sites.map((_, site) => toJsonNumber(frame.values[site * metrics.length + column]))]),
+      metrics.map((metric, column) => [
+        metric,
+        sites.map((_, site) => toJsonNumber(frame.values[site * metrics.length + column])),
+      ]),
     ),
     topNeurons: sites.map((_, site) => topNeuronsOf(frame, site)),
   };
@@ -70,7 +73,8 @@ function topNeuronsOf({ topNeurons: { count, indices, shares } }: Frame, site: n
   for (let entry = site * count; entry < (site + 1) * count; entry++) {
     const neuron = indices[entry];
     const share = shares[entry];
-    if (neuron !== undefined && neuron !== noNeuron && share !== undefined && Number.isFinite(share)) list.push({ neuron, share });
+    if (neuron !== undefined && neuron !== noNeuron && share !== undefined && Number.isFinite(share))
+      list.push({ neuron, share });
   }
   return list;
 }

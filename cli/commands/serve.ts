@@ -15,13 +15,25 @@ interface Flags {
 /** The command; it loads the server only when it runs. */
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('Run the server: takes frames from trainers, stores them, raises alerts, serves the live page and /metrics.')
+    .description(
+      'Run the server: takes frames from trainers, stores them, raises alerts, serves the live page and /metrics.',
+    )
     .addOption(new Option('--host <address>', 'address to listen on (default: 127.0.0.1)').env('OUTLIERSCOPE_HOST'))
-    .addOption(new Option('--port <number>', 'port to listen on, 0 for any (default: 9877)').env('OUTLIERSCOPE_PORT').argParser(toPort))
-    .addOption(new Option('--database <file>', 'database file (default: outlierscope.db)').env('OUTLIERSCOPE_DATABASE'))
-    .addOption(new Option('--token <secret>', 'what trainers and viewers must show; better set by the variable').env('OUTLIERSCOPE_TOKEN'))
     .addOption(
-      new Option('--allow-origin <origin>', 'origin of a page or proxy that may connect; may be repeated').argParser(collect).default([], 'none'),
+      new Option('--port <number>', 'port to listen on, 0 for any (default: 9877)')
+        .env('OUTLIERSCOPE_PORT')
+        .argParser(toPort),
+    )
+    .addOption(new Option('--database <file>', 'database file (default: outlierscope.db)').env('OUTLIERSCOPE_DATABASE'))
+    .addOption(
+      new Option('--token <secret>', 'what trainers and viewers must show; better set by the variable').env(
+        'OUTLIERSCOPE_TOKEN',
+      ),
+    )
+    .addOption(
+      new Option('--allow-origin <origin>', 'origin of a page or proxy that may connect; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
     )
     .option('--insecure', 'listen beyond loopback without a token')
     .action(serve);
@@ -54,7 +66,8 @@ async function serve({ allowOrigin, ...flags }: Flags): Promise<void> {
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
 function toPort(text: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('must be a number from 0 to 65535');
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new InvalidArgumentError('must be a number from 0 to 65535');
   return Number(text);
 }
 

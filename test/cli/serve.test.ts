@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { freePort, type RunningProcess, startProcess } from '../support/process.ts';
 import { frameOf, helloOf, join } from '../server/trainer.ts';
+import { freePort, type RunningProcess, startProcess } from '../support/process.ts';
 
 let folder: string;
 const started: RunningProcess[] = [];
@@ -17,11 +17,21 @@ afterEach(async () => {
 
 const root = resolve(import.meta.dirname, '../..');
 
-async function serve(args: string[], env: Record<string, string> = {}, readyLine: string | RegExp = /serves http/): Promise<{ url: string; process: RunningProcess }> {
+async function serve(
+  args: string[],
+  env: Record<string, string> = {},
+  readyLine: string | RegExp = /serves http/,
+): Promise<{ url: string; process: RunningProcess }> {
   const running = await startProcess({
     name: 'outlierscope serve',
     command: process.execPath,
-    args: ['--import', joinPath(root, 'node_modules/tsx/dist/esm/index.mjs'), joinPath(root, 'cli/main.ts'), 'serve', ...args],
+    args: [
+      '--import',
+      joinPath(root, 'node_modules/tsx/dist/esm/index.mjs'),
+      joinPath(root, 'cli/main.ts'),
+      'serve',
+      ...args,
+    ],
     env: { OUTLIERSCOPE_DATABASE: joinPath(folder, 'runs.db'), ...env },
     cwd: folder,
     readyLine,
@@ -43,16 +53,25 @@ test('prints the address of the page; SIGTERM and SIGINT end it gracefully', asy
   }
   const { url } = await serve(['--port', '0']);
   const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as { runs: unknown[] };
-  expect(runs).toMatchObject([{ id: 'run-SIGINT', state: 'silent', frames: 1 }, { id: 'run-SIGTERM', state: 'silent', frames: 1 }]);
+  expect(runs).toMatchObject([
+    { id: 'run-SIGINT', state: 'silent', frames: 1 },
+    { id: 'run-SIGTERM', state: 'silent', frames: 1 },
+  ]);
 });
 
 test('takes its options from the command line before the environment', async () => {
   const [port, other] = [await freePort(), await freePort()];
-  const env = { OUTLIERSCOPE_PORT: String(other), OUTLIERSCOPE_TOKEN: 'from-the-environment', OUTLIERSCOPE_HOST: 'localhost' };
+  const env = {
+    OUTLIERSCOPE_PORT: String(other),
+    OUTLIERSCOPE_TOKEN: 'from-the-environment',
+    OUTLIERSCOPE_HOST: 'localhost',
+  };
   const { url } = await serve(['--port', String(port)], env);
   expect(url).toBe(`http://localhost:${port}`);
   expect((await fetch(`${url}/api/runs`)).status).toBe(401);
-  expect((await fetch(`${url}/api/runs`, { headers: { Authorization: 'Bearer from-the-environment' } })).status).toBe(200);
+  expect((await fetch(`${url}/api/runs`, { headers: { Authorization: 'Bearer from-the-environment' } })).status).toBe(
+    200,
+  );
 });
 
 test('says what is wrong and how to go on, and ends with 1', async () => {
@@ -67,7 +86,10 @@ test('says what is wrong and how to go on, and ends with 1', async () => {
     [['--frobnicate'], "unknown option '--frobnicate'"],
   ];
   for (const [args, said] of faults) {
-    const error = await serve(args).then(() => new Error('it started'), (reason: Error) => reason);
+    const error = await serve(args).then(
+      () => new Error('it started'),
+      (reason: Error) => reason,
+    );
     expect(error.message).toContain('ended (code 1)');
     expect(error.message).toContain(said);
   }

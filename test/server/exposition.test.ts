@@ -20,8 +20,15 @@ function liveRun(hello: Hello, ...frames: Frame[]): LiveRun {
 
 test('renders runs, family by family', () => {
   const runs = [
-    liveRun(helloOf('run-a', { config: { model: 'gpt-mini', layers: 2 }, tags: { host: 'node-1' } }), frameOf(0, { kurtosis: 5 }), frameOf(1, { kurtosis: 5, values: [5, 0.1, Number.NaN, Infinity] })),
-    liveRun(helloOf('run-b', { metrics: ['kurtosis', 'unheard_of'], scalars: [] }), frameOf(3, { scalars: [], values: [-Infinity, 9, 1e-30, 9] })),
+    liveRun(
+      helloOf('run-a', { config: { model: 'gpt-mini', layers: 2 }, tags: { host: 'node-1' } }),
+      frameOf(0, { kurtosis: 5 }),
+      frameOf(1, { kurtosis: 5, values: [5, 0.1, Number.NaN, Infinity] }),
+    ),
+    liveRun(
+      helloOf('run-b', { metrics: ['kurtosis', 'unheard_of'], scalars: [] }),
+      frameOf(3, { scalars: [], values: [-Infinity, 9, 1e-30, 9] }),
+    ),
     liveRun(helloOf('run-c')),
   ];
   expect(renderExposition(runs, defaultRules)).toBe(`\
@@ -84,7 +91,18 @@ requireComponents(['promtool'])('promtool', () => {
     health.refused.inc({ reason: 'malformed' });
     health.alerts.inc({ rule: 'KurtosisHigh', state: 'firing' });
     health.storeSeconds.observe(0.01);
-    const runs = [liveRun(helloOf('a', { runName: hostile, sites: [site(hostile), site('b')], scalars: ['loss', hostile], tags: { host: hostile } }), frameOf(0)), liveRun(helloOf('b'), frameOf(0, { values: [Number.NaN, Infinity, -Infinity, 1e-45] }))];
+    const runs = [
+      liveRun(
+        helloOf('a', {
+          runName: hostile,
+          sites: [site(hostile), site('b')],
+          scalars: ['loss', hostile],
+          tags: { host: hostile },
+        }),
+        frameOf(0),
+      ),
+      liveRun(helloOf('b'), frameOf(0, { values: [Number.NaN, Infinity, -Infinity, 1e-45] })),
+    ];
     const text = renderExposition(runs, defaultRules) + (await health.registry.metrics());
     expect(await promtoolCheckMetrics(text)).toEqual({ ok: true, output: '' });
   });

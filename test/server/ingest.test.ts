@@ -38,7 +38,12 @@ async function serverMetric(line: string): Promise<number> {
 describe('a trainer', () => {
   test('is welcomed, and told when its frames are durable', async () => {
     const trainer = await join(server.url, helloOf('run-1'));
-    expect(trainer.messages[0]).toMatchObject({ type: 'welcome', protocol: 1, lastSequence: -1, limits: { frameBytes: limits.frameBytes } });
+    expect(trainer.messages[0]).toMatchObject({
+      type: 'welcome',
+      protocol: 1,
+      lastSequence: -1,
+      limits: { frameBytes: limits.frameBytes },
+    });
     for (let sequence = 0; sequence < 20; sequence++) trainer.sendFrame(frameOf(sequence));
     await trainer.acknowledged(19);
     expect(await run('run-1')).toMatchObject({ state: 'connected', frames: 20, step: 190, latest: { sequence: 19 } });
@@ -61,7 +66,10 @@ describe('a trainer', () => {
     second.sendFrame(frameOf(3));
     await second.acknowledged(3);
     expect(await run('run-1')).toMatchObject({ frames: 4, latest: { sequence: 3 } });
-    expect(await getJson('/api/runs/run-1/frames/10')).toMatchObject({ sequence: 1, values: { kurtosis: [1.5, 1.25] } });
+    expect(await getJson('/api/runs/run-1/frames/10')).toMatchObject({
+      sequence: 1,
+      values: { kurtosis: [1.5, 1.25] },
+    });
     expect(await serverMetric('outlierscope_server_frames_duplicate_total')).toBe(1);
     await second.close();
   });
@@ -93,7 +101,10 @@ describe('a trainer', () => {
     trainer.sendFrame(frameOf(1, { values: [1, 2, 3, 4, 5, 6], scalars: [1, 2, 3] }));
     trainer.sendFrame(frameOf(2));
     await trainer.acknowledged(2);
-    expect(await getJson('/api/runs/run-1/frames/10')).toMatchObject({ values: { kurtosis: [1, 3, 5] }, scalars: { perplexity: 3 } });
+    expect(await getJson('/api/runs/run-1/frames/10')).toMatchObject({
+      values: { kurtosis: [1, 3, 5] },
+      scalars: { perplexity: 3 },
+    });
     expect(await run('run-1')).toMatchObject({
       sites: [{}, {}, { name: 'late' }],
       scalars: ['loss', 'accuracy', 'perplexity'],
@@ -126,7 +137,8 @@ describe('a trainer', () => {
   test('does not disturb another: both runs are whole', async () => {
     const trainers = await Promise.all(['run-a', 'run-b'].map((id) => join(server.url, helloOf(id))));
     for (let sequence = 0; sequence < 200; sequence++) {
-      for (const [index, trainer] of trainers.entries()) trainer.sendFrame(frameOf(sequence, { kurtosis: 1 + index + sequence / 1024 }));
+      for (const [index, trainer] of trainers.entries())
+        trainer.sendFrame(frameOf(sequence, { kurtosis: 1 + index + sequence / 1024 }));
     }
     await Promise.all(trainers.map((trainer) => trainer.acknowledged(199)));
     for (const [index, id] of ['run-a', 'run-b'].entries()) {
@@ -158,30 +170,128 @@ describe('a connection is closed', () => {
     ['for JSON that is no object', ['null'], closeCodes.malformed, 'no JSON object'],
     ['for a hello with a bad run id', [helloOf('../etc')], closeCodes.malformed, 'runId'],
     ['for a hello without sites', [{ ...helloOf('r'), sites: undefined }], closeCodes.malformed, 'sites'],
-    ['for a hello of another protocol, whatever else it holds', [{ type: 'hello', protocol: 2 }], closeCodes.unsupportedVersion, 'protocol 2'],
-    ['for a hello of another catalogue', [{ ...helloOf('r'), catalogue: 7 }], closeCodes.unsupportedVersion, 'catalogue 7'],
-    ['for two sites of one name', [helloOf('r', { sites: [site('a'), site('a')] })], closeCodes.malformed, 'two sites are named "a"'],
-    ['for a site whose name is no Unicode', [helloOf('r', { sites: [site('\ud800')] })], closeCodes.malformed, 'Unicode'],
-    ['for a declared site that exists', [helloOf('r'), { type: 'declare', sites: [site('h0/residual')] }], closeCodes.malformed, 'h0/residual'],
-    ['for too many sites', [helloOf('r', { sites: Array.from({ length: 4096 }, (_, i) => site(`${i}`)) }), { type: 'declare', sites: [site('x')] }], closeCodes.malformed, '4097 sites'],
+    [
+      'for a hello of another protocol, whatever else it holds',
+      [{ type: 'hello', protocol: 2 }],
+      closeCodes.unsupportedVersion,
+      'protocol 2',
+    ],
+    [
+      'for a hello of another catalogue',
+      [{ ...helloOf('r'), catalogue: 7 }],
+      closeCodes.unsupportedVersion,
+      'catalogue 7',
+    ],
+    [
+      'for two sites of one name',
+      [helloOf('r', { sites: [site('a'), site('a')] })],
+      closeCodes.malformed,
+      'two sites are named "a"',
+    ],
+    [
+      'for a site whose name is no Unicode',
+      [helloOf('r', { sites: [site('\ud800')] })],
+      closeCodes.malformed,
+      'Unicode',
+    ],
+    [
+      'for a declared site that exists',
+      [helloOf('r'), { type: 'declare', sites: [site('h0/residual')] }],
+      closeCodes.malformed,
+      'h0/residual',
+    ],
+    [
+      'for too many sites',
+      [
+        helloOf('r', { sites: Array.from({ length: 4096 }, (_, i) => site(`${i}`)) }),
+        { type: 'declare', sites: [site('x')] },
+      ],
+      closeCodes.malformed,
+      '4097 sites',
+    ],
     ['for a second hello', [helloOf('r'), helloOf('r')], closeCodes.malformed, 'second hello'],
     ['for a message without a type', [helloOf('r'), {}], closeCodes.malformed, 'without a type'],
     ['for a bye with a bad outcome', [helloOf('r'), { type: 'bye', outcome: 'won' }], closeCodes.malformed, 'outcome'],
-    ['for a text of more than the limit', [helloOf('r'), `{"type":"x","padding":"${'x'.repeat(limits.textBytes)}"}`], closeCodes.tooLarge, 'bytes'],
+    [
+      'for a text of more than the limit',
+      [helloOf('r'), `{"type":"x","padding":"${'x'.repeat(limits.textBytes)}"}`],
+      closeCodes.tooLarge,
+      'bytes',
+    ],
     ['for a message of more than the limit', [helloOf('r'), new Uint8Array(limits.frameBytes + 1)], 1009, ''],
     ['for an empty frame', [helloOf('r'), new Uint8Array()], closeCodes.malformed, 'header'],
-    ['for a frame cut short', [helloOf('r'), encodeFrame(frameOf(0), 2).subarray(0, -1)], closeCodes.malformed, 'fewer than'],
-    ['for a frame of another kind', [helloOf('r'), bytes((view) => view.setUint8(0, 9))], closeCodes.malformed, 'kind is 9'],
-    ['for a frame of another version', [helloOf('r'), bytes((view) => view.setUint8(1, 9))], closeCodes.malformed, 'version is 9'],
-    ['for a negative sequence', [helloOf('r'), bytes((view) => view.setFloat64(16, -1, true))], closeCodes.malformed, 'sequence is -1'],
-    ['for a step that is NaN', [helloOf('r'), bytes((view) => view.setFloat64(24, Number.NaN, true))], closeCodes.malformed, 'step is NaN'],
-    ['for a time out of range', [helloOf('r'), bytes((view) => view.setFloat64(32, 1e17, true))], closeCodes.malformed, 'time is'],
-    ['for a frame that claims billions of sites', [helloOf('r'), bytes((view) => view.setUint32(8, 0xffffffff, true))], closeCodes.malformed, 'fewer than'],
-    ['for a frame of other metrics', [helloOf('r', { metrics: ['kurtosis'] }), encodeFrame(frameOf(0), 2)], closeCodes.malformed, '2 metrics, declared are 1'],
-    ['for a frame of more sites than declared', [helloOf('r', { sites: [site('a')] }), encodeFrame(frameOf(0), 2)], closeCodes.malformed, '2 sites'],
-    ['for a frame of more scalars than declared', [helloOf('r', { scalars: [] }), encodeFrame(frameOf(0), 2)], closeCodes.malformed, '2 scalars'],
-    ['for a frame of more top neurons than declared', [helloOf('r', { topNeurons: 1 }), encodeFrame(frameOf(0), 2)], closeCodes.malformed, '2 top neurons'],
-    ['for a frame after bye', [helloOf('r'), { type: 'bye', outcome: 'finished' }, encodeFrame(frameOf(0), 2)], closeCodes.malformed, 'after bye'],
+    [
+      'for a frame cut short',
+      [helloOf('r'), encodeFrame(frameOf(0), 2).subarray(0, -1)],
+      closeCodes.malformed,
+      'fewer than',
+    ],
+    [
+      'for a frame of another kind',
+      [helloOf('r'), bytes((view) => view.setUint8(0, 9))],
+      closeCodes.malformed,
+      'kind is 9',
+    ],
+    [
+      'for a frame of another version',
+      [helloOf('r'), bytes((view) => view.setUint8(1, 9))],
+      closeCodes.malformed,
+      'version is 9',
+    ],
+    [
+      'for a negative sequence',
+      [helloOf('r'), bytes((view) => view.setFloat64(16, -1, true))],
+      closeCodes.malformed,
+      'sequence is -1',
+    ],
+    [
+      'for a step that is NaN',
+      [helloOf('r'), bytes((view) => view.setFloat64(24, Number.NaN, true))],
+      closeCodes.malformed,
+      'step is NaN',
+    ],
+    [
+      'for a time out of range',
+      [helloOf('r'), bytes((view) => view.setFloat64(32, 1e17, true))],
+      closeCodes.malformed,
+      'time is',
+    ],
+    [
+      'for a frame that claims billions of sites',
+      [helloOf('r'), bytes((view) => view.setUint32(8, 0xffffffff, true))],
+      closeCodes.malformed,
+      'fewer than',
+    ],
+    [
+      'for a frame of other metrics',
+      [helloOf('r', { metrics: ['kurtosis'] }), encodeFrame(frameOf(0), 2)],
+      closeCodes.malformed,
+      '2 metrics, declared are 1',
+    ],
+    [
+      'for a frame of more sites than declared',
+      [helloOf('r', { sites: [site('a')] }), encodeFrame(frameOf(0), 2)],
+      closeCodes.malformed,
+      '2 sites',
+    ],
+    [
+      'for a frame of more scalars than declared',
+      [helloOf('r', { scalars: [] }), encodeFrame(frameOf(0), 2)],
+      closeCodes.malformed,
+      '2 scalars',
+    ],
+    [
+      'for a frame of more top neurons than declared',
+      [helloOf('r', { topNeurons: 1 }), encodeFrame(frameOf(0), 2)],
+      closeCodes.malformed,
+      '2 top neurons',
+    ],
+    [
+      'for a frame after bye',
+      [helloOf('r'), { type: 'bye', outcome: 'finished' }, encodeFrame(frameOf(0), 2)],
+      closeCodes.malformed,
+      'after bye',
+    ],
   ];
   test.each(after)('%s', async (_title, sent, code, reason) => {
     const trainer = await connect(server.url);
@@ -213,7 +323,10 @@ describe('a connection is closed', () => {
       const trainer = await connect(server.url);
       trainer.send({ ...helloOf('run-1'), ...changes });
       trainer.sendFrame(frameOf(1));
-      expect(await trainer.closed).toMatchObject({ code: closeCodes.malformed, reason: expect.stringContaining(reason) });
+      expect(await trainer.closed).toMatchObject({
+        code: closeCodes.malformed,
+        reason: expect.stringContaining(reason),
+      });
     }
     expect(await run('run-1')).toMatchObject({ frames: 1, sites: [{ name: 'h0/residual' }, { name: 'h1/residual' }] });
   });
@@ -238,13 +351,32 @@ describe('a connection is closed', () => {
 
 test('names that are hostile to HTML, JSON, SQL and Prometheus arrive as they are', async () => {
   const name = `"'\\\n</script><b>&amp; ünï💥'); DROP TABLE runs;--`;
-  const trainer = await join(server.url, helloOf('run-1', { runName: name, sites: [site(name)], scalars: [name, '__proto__'], topNeurons: 0, tags: { host: name }, config: { model: name } }));
+  const trainer = await join(
+    server.url,
+    helloOf('run-1', {
+      runName: name,
+      sites: [site(name)],
+      scalars: [name, '__proto__'],
+      topNeurons: 0,
+      tags: { host: name },
+      config: { model: name },
+    }),
+  );
   const empty = { count: 0, indices: new Uint32Array(), shares: new Float32Array() };
   trainer.sendFrame({ ...frameOf(0, { values: [1.5, 2.5], scalars: [7, 8] }), topNeurons: empty });
   await trainer.acknowledged(0);
   const view = await run('run-1');
-  expect(view).toMatchObject({ name, tags: { host: name }, config: { model: name }, sites: [{ name }], scalars: [name, '__proto__'] });
-  expect(Object.entries(view.latest?.scalars ?? {})).toEqual([[name, 7], ['__proto__', 8]]);
+  expect(view).toMatchObject({
+    name,
+    tags: { host: name },
+    config: { model: name },
+    sites: [{ name }],
+    scalars: [name, '__proto__'],
+  });
+  expect(Object.entries(view.latest?.scalars ?? {})).toEqual([
+    [name, 7],
+    ['__proto__', 8],
+  ]);
   await trainer.close();
 });
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { type RunningServer, startServer } from '../../server/index.ts';
-import { frameOf, helloOf, join } from './trainer.ts';
+import { frameOf, helloOf, join, site } from './trainer.ts';
 
 let server: RunningServer;
 beforeEach(async () => {
@@ -36,7 +36,9 @@ describe('a viewer', () => {
     for (const [sequence, kurtosis] of [1, 9, 9, 1, 1].entries()) trainer.sendFrame(frameOf(sequence, { kurtosis }));
     await trainer.acknowledged(4);
     trainer.send({ type: 'bye', outcome: 'finished' });
-    await expect.poll(() => viewer.messages.at(-1)).toMatchObject({ type: 'run', run: { id: 'run-1', state: 'finished' } });
+    await expect
+      .poll(() => viewer.messages.at(-1))
+      .toMatchObject({ type: 'run', run: { id: 'run-1', state: 'finished' } });
     const kinds = viewer.messages.map((message) => (message.type === 'alert' ? message.alert.state : message.type));
     expect(kinds).toEqual(['run', 'frame', 'frame', 'frame', 'firing', 'frame', 'frame', 'resolved', 'run']);
     expect(viewer.messages[0]).toMatchObject({ run: { id: 'run-1', state: 'connected', frames: 0 } });
@@ -45,7 +47,9 @@ describe('a viewer', () => {
       frame: { sequence: 2, step: 20, values: { kurtosis: [9, 1.25] } },
       summary: { id: 'run-1', frames: 3, firing: 1, peak: { value: 9, step: 10 } },
     });
-    expect(viewer.messages[4]).toMatchObject({ alert: { rule: 'KurtosisHigh', runId: 'run-1', site: 'h0/residual', value: 9, step: 20 } });
+    expect(viewer.messages[4]).toMatchObject({
+      alert: { rule: 'KurtosisHigh', runId: 'run-1', site: 'h0/residual', value: 9, step: 20 },
+    });
     viewer.socket.close();
   });
 
@@ -58,12 +62,15 @@ describe('a viewer', () => {
     b.sendFrame(frameOf(0));
     b.sendFrame(frameOf(1));
     await expect.poll(() => framesOf(viewer.messages).length).toBe(2);
-    expect(framesOf(viewer.messages)).toEqual([['run-b', 0], ['run-b', 1]]);
+    expect(framesOf(viewer.messages)).toEqual([
+      ['run-b', 0],
+      ['run-b', 1],
+    ]);
     expect(viewer.messages.filter((message) => message.type === 'run')).toHaveLength(2);
   });
 
   test('that does not read misses frames, while the others and the trainer go on', async () => {
-    const sites = Array.from({ length: 500 }, (_, index) => ({ ...helloOf('x').sites[0]!, name: `site ${index}` }));
+    const sites = Array.from({ length: 500 }, (_, index) => site(`site ${index}`));
     const stuck = await watch();
     stuck.socket.pause();
     const viewer = await watch();
@@ -73,7 +80,8 @@ describe('a viewer', () => {
     for (let sequence = 0; sequence < count; sequence++) {
       trainer.sendFrame(frameOf(sequence, { values }));
       // As fast as the other viewer reads.
-      if (sequence % 10 === 9) await expect.poll(() => framesOf(viewer.messages).length, { interval: 5 }).toBe(sequence + 1);
+      if (sequence % 10 === 9)
+        await expect.poll(() => framesOf(viewer.messages).length, { interval: 5 }).toBe(sequence + 1);
     }
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     const skipped = Number(/^outlierscope_server_viewer_messages_skipped_total (\d+)$/m.exec(metrics)?.[1]);
@@ -90,7 +98,12 @@ test('an alert reaches the trainer, once when it begins and once when it ends', 
   for (const [sequence, kurtosis] of [9, 9, 9, 1, 1, 1].entries()) trainer.sendFrame(frameOf(sequence, { kurtosis }));
   await trainer.acknowledged(5);
   const resolved = await trainer.message('alert', ({ state }) => state === 'resolved');
-  expect(resolved).toMatchObject({ id: 'run-1/KurtosisHigh/10', step: 40, startedStep: 10, endedAt: 1_700_000_004_000 });
+  expect(resolved).toMatchObject({
+    id: 'run-1/KurtosisHigh/10',
+    step: 40,
+    startedStep: 10,
+    endedAt: 1_700_000_004_000,
+  });
   expect(trainer.messages.filter(({ type }) => type === 'alert')).toHaveLength(2);
   const { alerts } = (await (await fetch(`${server.url}/api/alerts?run=run-1`)).json()) as { alerts: unknown[] };
   expect(alerts).toEqual([resolved]);

@@ -1,12 +1,12 @@
-import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { isLoopback } from '../../server/access.ts';
-import { startServer, type ServerOptions } from '../../server/index.ts';
+import { type ServerOptions, startServer } from '../../server/index.ts';
 import { resolveOptions } from '../../server/options.ts';
-import { createRunRegistry } from '../../server/runs.ts';
 import { afterBye, afterHello, afterSilence } from '../../server/run-record.ts';
+import { createRunRegistry } from '../../server/runs.ts';
 import { defaultRules } from '../../src/rules.ts';
 import { frameOf, helloOf } from './trainer.ts';
 
@@ -24,7 +24,7 @@ describe('options', () => {
     });
   });
 
-  const rule = defaultRules[0]!;
+  const [rule] = defaultRules;
   test.each<[unknown, string]>([
     [{ prot: 1 }, '"prot"'],
     [{ port: 70_000 }, 'port'],
@@ -38,7 +38,9 @@ describe('options', () => {
     [{ rules: [{ ...rule, name: 'a b' }] }, 'rules.0.name'],
     [{ rules: [{ ...rule, frames: 0 }] }, 'rules.0.frames'],
   ])('refuse %j, naming what is wrong', (options, named) => {
-    expect(() => resolveOptions(options as ServerOptions)).toThrow(expect.objectContaining({ code: 'invalid-options', message: expect.stringContaining(named) }));
+    expect(() => resolveOptions(options as ServerOptions)).toThrow(
+      expect.objectContaining({ code: 'invalid-options', message: expect.stringContaining(named) }),
+    );
   });
 
   test('refuse to listen beyond loopback without a token, unless told that it is meant', () => {
@@ -55,7 +57,11 @@ test('a port in use is a clear error that says how to go on', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address() as AddressInfo;
-  await expect(startServer({ port, database: ':memory:' })).rejects.toMatchObject({ code: 'port-in-use', message: expect.stringContaining(String(port)), hint: expect.any(String) });
+  await expect(startServer({ port, database: ':memory:' })).rejects.toMatchObject({
+    code: 'port-in-use',
+    message: expect.stringContaining(String(port)),
+    hint: expect.any(String),
+  });
   other.close();
 });
 
@@ -79,7 +85,10 @@ test('runs leave /metrics the grace time after they ended or fell silent, and th
   const runs = createRunRegistry(300, () => now);
   const connected = afterHello(undefined, helloOf('connected'), now);
   runs.adopt(connected, frameOf(0));
-  runs.adopt(afterBye(afterHello(undefined, helloOf('finished'), now), { type: 'bye', outcome: 'finished', dropped: 0 }, now), frameOf(0));
+  runs.adopt(
+    afterBye(afterHello(undefined, helloOf('finished'), now), { type: 'bye', outcome: 'finished', dropped: 0 }, now),
+    frameOf(0),
+  );
   runs.adopt(afterSilence(afterHello(undefined, helloOf('silent'), now), now + 100), frameOf(0));
   const exposed = (): string[] => runs.exposed().map((run) => run.record.id);
   expect(exposed()).toEqual(['connected', 'finished', 'silent']);

@@ -24,7 +24,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const alerts = async (): Promise<Alert[]> => ((await (await fetch(`${server.url}/api/alerts`)).json()) as { alerts: Alert[] }).alerts;
+const alerts = async (): Promise<Alert[]> =>
+  ((await (await fetch(`${server.url}/api/alerts`)).json()) as { alerts: Alert[] }).alerts;
 const run = async (id: string): Promise<unknown> => (await fetch(`${server.url}/api/runs/${id}`)).json();
 
 test('runs and frames are kept, and a run that was connected is silent until its trainer comes back', async () => {
@@ -75,7 +76,9 @@ test('an alert that fires is not raised again after the restart, and ends once',
   for (const [sequence, kurtosis] of [9, 9, 9, 9, 1, 1].entries()) after.sendFrame(frameOf(sequence, { kurtosis }));
   await after.acknowledged(5);
   await after.message('alert');
-  expect(after.messages.filter(({ type }) => type === 'alert')).toEqual([expect.objectContaining({ state: 'resolved', step: 50 })]);
+  expect(after.messages.filter(({ type }) => type === 'alert')).toEqual([
+    expect.objectContaining({ state: 'resolved', step: 50 }),
+  ]);
   expect(await alerts()).toEqual([expect.objectContaining({ id: 'run-1/KurtosisHigh/10', state: 'resolved' })]);
   await after.close();
 });
@@ -98,7 +101,9 @@ test('a server that is killed has kept every frame that it acknowledged', async 
   process.kill(serve.pid, 'SIGKILL');
   await trainer.closed;
   clearInterval(feed);
-  const acknowledged = Math.max(...trainer.messages.map((message) => (message.type === 'acknowledge' ? message.lastSequence : -1)));
+  const acknowledged = Math.max(
+    ...trainer.messages.map((message) => (message.type === 'acknowledge' ? message.lastSequence : -1)),
+  );
   await serve.exited;
 
   await start();
@@ -106,7 +111,9 @@ test('a server that is killed has kept every frame that it acknowledged', async 
   const { lastSequence } = await again.message('welcome');
   expect(lastSequence).toBeGreaterThanOrEqual(acknowledged);
   expect(await run('run-1')).toMatchObject({ frames: lastSequence + 1, latest: { sequence: lastSequence } });
-  const series = (await (await fetch(`${server.url}/api/runs/run-1/series?metric=kurtosis&points=10000`)).json()) as { steps: number[] };
+  const series = (await (await fetch(`${server.url}/api/runs/run-1/series?metric=kurtosis&points=10000`)).json()) as {
+    steps: number[];
+  };
   expect(series.steps).toEqual(Array.from({ length: lastSequence + 1 }, (_, index) => index * 10));
   await again.close();
 });

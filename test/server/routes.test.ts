@@ -12,8 +12,12 @@ const spike = 123;
 
 beforeAll(async () => {
   server = await startServer({ port: 0, database: ':memory:' });
-  const first = await join(server.url, helloOf('first', { startedAt: 5, tags: { group: 'g' }, config: { layers: 2, dropout: null } }));
-  for (let sequence = 0; sequence < 1000; sequence++) first.sendFrame(frameOf(sequence, { kurtosis: sequence === 777 ? spike : 1.5 }));
+  const first = await join(
+    server.url,
+    helloOf('first', { startedAt: 5, tags: { group: 'g' }, config: { layers: 2, dropout: null } }),
+  );
+  for (let sequence = 0; sequence < 1000; sequence++)
+    first.sendFrame(frameOf(sequence, { kurtosis: sequence === 777 ? spike : 1.5 }));
   await first.acknowledged(999);
   first.send({ type: 'bye', outcome: 'finished' });
   await first.closed;
@@ -35,7 +39,15 @@ describe('the API', () => {
     const { body } = await get('/api/runs');
     expect(body).toEqual({
       runs: [
-        expect.objectContaining({ id: 'second', state: 'connected', frames: 1, loss: null, worst: null, peak: null, firing: 0 }),
+        expect.objectContaining({
+          id: 'second',
+          state: 'connected',
+          frames: 1,
+          loss: null,
+          worst: null,
+          peak: null,
+          firing: 0,
+        }),
         {
           id: 'first',
           name: 'name of first',
@@ -70,27 +82,50 @@ describe('the API', () => {
         step: 9990,
         scalars: { accuracy: 0.5 },
         values: { kurtosis: [1.5, 1.25], rms: [0.5, 0.75] },
-        topNeurons: [[{ neuron: 3, share: 0.5 }, { neuron: 1, share: 0.25 }], [{ neuron: 3, share: 0.5 }]],
+        topNeurons: [
+          [
+            { neuron: 3, share: 0.5 },
+            { neuron: 1, share: 0.25 },
+          ],
+          [{ neuron: 3, share: 0.5 }],
+        ],
       },
     });
   });
 
   test('gives a series whose extremes survive down-sampling', async () => {
     const { body } = await get('/api/runs/first/series?metric=kurtosis&points=20');
-    const series = body as { metric: string; steps: number[]; times: number[]; sites: string[]; values: number[][]; scalars: Record<string, number[]> };
+    const series = body as {
+      metric: string;
+      steps: number[];
+      times: number[];
+      sites: string[];
+      values: number[][];
+      scalars: Record<string, number[]>;
+    };
     expect(series.steps.length).toBeLessThanOrEqual(20);
     expect(series).toMatchObject({ metric: 'kurtosis', sites: ['h0/residual', 'h1/residual'] });
     const at = series.steps.indexOf(7770);
     expect(series.values[0]?.[at]).toBe(spike);
     expect(series.scalars['loss']?.[at]).toBe(2.5 - 7.77);
     expect(series.times[at]).toBe(1_700_000_777_000);
-    for (const list of [...series.values, ...Object.values(series.scalars), series.times]) expect(list).toHaveLength(series.steps.length);
+    for (const list of [...series.values, ...Object.values(series.scalars), series.times])
+      expect(list).toHaveLength(series.steps.length);
   });
 
   test('gives the part of a series that was asked for', async () => {
     const { body } = await get('/api/runs/first/series?metric=rms&from=7765&to=7790');
-    expect(body).toMatchObject({ steps: [7770, 7780, 7790], values: [[0.5, 0.5, 0.5], [0.75, 0.75, 0.75]] });
-    expect((await get('/api/runs/first/series?metric=rms&from=99999')).body).toMatchObject({ steps: [], values: [[], []] });
+    expect(body).toMatchObject({
+      steps: [7770, 7780, 7790],
+      values: [
+        [0.5, 0.5, 0.5],
+        [0.75, 0.75, 0.75],
+      ],
+    });
+    expect((await get('/api/runs/first/series?metric=rms&from=99999')).body).toMatchObject({
+      steps: [],
+      values: [[], []],
+    });
   });
 
   test('sends what is not measured as null and infinities by name', async () => {
@@ -128,12 +163,22 @@ describe('the API', () => {
   test.each(faults)('answers %s with a problem document, status %i', async (path, status, detail) => {
     const answer = await get(path);
     expect(answer).toMatchObject({ status, type: expect.stringContaining('application/problem+json') });
-    expect(answer.body).toEqual({ type: 'about:blank', title: expect.any(String), status, detail: expect.stringContaining(detail) });
+    expect(answer.body).toEqual({
+      type: 'about:blank',
+      title: expect.any(String),
+      status,
+      detail: expect.stringContaining(detail),
+    });
   });
 
   test('answers only to loopback names while it listens on loopback', async () => {
     const { port } = server;
-    const asked = request({ port, host: '127.0.0.1', path: '/api/runs', headers: { Host: `rebound.example:${port}` } }).end();
+    const asked = request({
+      port,
+      host: '127.0.0.1',
+      path: '/api/runs',
+      headers: { Host: `rebound.example:${port}` },
+    }).end();
     const [response] = (await once(asked, 'response')) as [{ statusCode: number; resume(): void }];
     response.resume();
     expect(response.statusCode).toBe(403);
@@ -166,17 +211,20 @@ describe('with a token', () => {
   });
   afterAll(() => guarded.close());
 
-  test.each(['/metrics', '/api/runs', '/api/catalogue', '/api/none'])('%s needs it, in the header or the query', async (path) => {
-    const status = async (query: string, headers: Record<string, string>): Promise<number> =>
-      (await fetch(guarded.url + path + query, { headers })).status;
-    expect(await status('', {})).toBe(401);
-    expect(await status('', { Authorization: `Bearer ${token}x` })).toBe(401);
-    expect(await status('', { Authorization: `Basic ${token}` })).toBe(401);
-    expect(await status('?token=', {})).toBe(401);
-    const open = path === '/api/none' ? 404 : 200;
-    expect(await status('', { Authorization: `Bearer ${token}` })).toBe(open);
-    expect(await status(`?token=${token}`, {})).toBe(open);
-  });
+  test.each(['/metrics', '/api/runs', '/api/catalogue', '/api/none'])(
+    '%s needs it, in the header or the query',
+    async (path) => {
+      const status = async (query: string, headers: Record<string, string>): Promise<number> =>
+        (await fetch(guarded.url + path + query, { headers })).status;
+      expect(await status('', {})).toBe(401);
+      expect(await status('', { Authorization: `Bearer ${token}x` })).toBe(401);
+      expect(await status('', { Authorization: `Basic ${token}` })).toBe(401);
+      expect(await status('?token=', {})).toBe(401);
+      const open = path === '/api/none' ? 404 : 200;
+      expect(await status('', { Authorization: `Bearer ${token}` })).toBe(open);
+      expect(await status(`?token=${token}`, {})).toBe(open);
+    },
+  );
 
   test('health checks need none', async () => {
     expect((await fetch(`${guarded.url}/healthz`)).status).toBe(200);
@@ -187,7 +235,10 @@ describe('with a token', () => {
     for (const wrong of [undefined, '', `${token}x`]) {
       const trainer = await connect(guarded.url);
       trainer.send(helloOf('run-1', wrong === undefined ? {} : { token: wrong }));
-      expect(await trainer.closed).toMatchObject({ code: closeCodes.unauthorised, reason: expect.stringContaining('token') });
+      expect(await trainer.closed).toMatchObject({
+        code: closeCodes.unauthorised,
+        reason: expect.stringContaining('token'),
+      });
     }
     const trainer = await join(guarded.url, helloOf('run-1', { token }));
     const everything = await (await fetch(`${guarded.url}/api/runs/run-1?token=${token}`)).text();

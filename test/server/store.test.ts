@@ -32,7 +32,22 @@ const stored = (runId: string, sequence: number, step: number = sequence): Frame
   bytes: encodeFrame({ ...frameOf(0, { step }), sequence }, 2),
 });
 const alert = (id: string, runId: string, state: Alert['state']): Alert => ({
-  type: 'alert', id, state, rule: 'R', severity: 'info', runId, metric: 'm', site: 's', value: 1, step: 1, startedAt: 1, startedStep: 1, endedAt: null, summary: '', why: '', next: '',
+  type: 'alert',
+  id,
+  state,
+  rule: 'R',
+  severity: 'info',
+  runId,
+  metric: 'm',
+  site: 's',
+  value: 1,
+  step: 1,
+  startedAt: 1,
+  startedStep: 1,
+  endedAt: null,
+  summary: '',
+  why: '',
+  next: '',
 });
 
 async function sequences(range: { from: number; to: number; lastSequence: number }): Promise<number[]> {
@@ -45,11 +60,18 @@ test('keeps whole batches over a restart, runs in the order of their first hello
   await store.commit({ runs: [record('b')], frames: [stored('b', 0)], alerts: [alert('b/1', 'b', 'firing')] });
   await store.commit({ runs: [record('a')], frames: [], alerts: [] });
   const grown = record('b');
-  await store.commit({ runs: [{ ...grown, progress: { ...grown.progress, frames: 7 } }], frames: [], alerts: [alert('b/1', 'b', 'resolved')] });
+  await store.commit({
+    runs: [{ ...grown, progress: { ...grown.progress, frames: 7 } }],
+    frames: [],
+    alerts: [alert('b/1', 'b', 'resolved')],
+  });
   await store.close();
   store = openSqliteStore(path);
   const runs = await store.runs();
-  expect(runs.map((run) => [run.id, run.progress.frames])).toEqual([['b', 7], ['a', 0]]);
+  expect(runs.map((run) => [run.id, run.progress.frames])).toEqual([
+    ['b', 7],
+    ['a', 0],
+  ]);
   expect(runs[0]?.description).toEqual(grown.description);
   expect((await store.latestFrame('b'))?.frame).toEqual(frameOf(0));
   expect(await store.latestFrame('a')).toBeUndefined();
@@ -58,9 +80,15 @@ test('keeps whole batches over a restart, runs in the order of their first hello
 
 test('writes nothing of a batch that fails, not even what came before the fault', async () => {
   await store.commit({ runs: [record('a')], frames: [stored('a', 0)], alerts: [] });
-  const failing = store.commit({ runs: [record('new')], frames: [stored('a', 1), stored('a', 0)], alerts: [alert('x', 'a', 'firing')] });
+  const failing = store.commit({
+    runs: [record('new')],
+    frames: [stored('a', 1), stored('a', 0)],
+    alerts: [alert('x', 'a', 'firing')],
+  });
   await expect(failing).rejects.toMatchObject({ code: 'store-failed', message: expect.stringContaining('UNIQUE') });
-  await expect(store.commit({ runs: [], frames: [stored('nobody', 0)], alerts: [] })).rejects.toMatchObject({ code: 'store-failed' });
+  await expect(store.commit({ runs: [], frames: [stored('nobody', 0)], alerts: [] })).rejects.toMatchObject({
+    code: 'store-failed',
+  });
   expect((await store.runs()).map((run) => run.id)).toEqual(['a']);
   expect((await store.latestFrame('a'))?.frame.sequence).toBe(0);
   expect(await store.alerts({ limit: 10 })).toEqual([]);
@@ -90,16 +118,23 @@ test('keeps the largest sequence and step that a frame can have', async () => {
 });
 
 test('tells alerts of a run, those that began last first', async () => {
-  await store.commit({ runs: [record('a'), record('b')], frames: [], alerts: [alert('1', 'a', 'firing'), alert('2', 'b', 'firing'), alert('3', 'a', 'firing')] });
+  await store.commit({
+    runs: [record('a'), record('b')],
+    frames: [],
+    alerts: [alert('1', 'a', 'firing'), alert('2', 'b', 'firing'), alert('3', 'a', 'firing')],
+  });
   await store.commit({ runs: [], frames: [], alerts: [alert('1', 'a', 'resolved')] });
-  const ids = async (query: Parameters<Store['alerts']>[0]): Promise<string[]> => (await store.alerts(query)).map((each) => each.id);
+  const ids = async (query: Parameters<Store['alerts']>[0]): Promise<string[]> =>
+    (await store.alerts(query)).map((each) => each.id);
   expect(await ids({ limit: 10 })).toEqual(['3', '2', '1']);
   expect(await ids({ runId: 'a', limit: 10 })).toEqual(['3', '1']);
   expect(await ids({ limit: 1 })).toEqual(['3']);
 });
 
 test('is owned by one server at a time, while others may read', async () => {
-  expect(() => openSqliteStore(path)).toThrow(expect.objectContaining({ code: 'store-in-use', hint: expect.any(String) }));
+  expect(() => openSqliteStore(path)).toThrow(
+    expect.objectContaining({ code: 'store-in-use', hint: expect.any(String) }),
+  );
   await store.commit({ runs: [record('a')], frames: [], alerts: [] });
   const reader = new Database(path, { readonly: true });
   expect(reader.prepare('SELECT count(*) AS runs FROM runs').get()).toMatchObject({ runs: 1 });
@@ -120,7 +155,9 @@ test('refuses a database of a newer schema, and leaves it as it was', async () =
 });
 
 test('refuses a file that is no database, and a folder that is not there', async () => {
-  expect(() => openSqliteStore(join(folder, 'none', 'x.db'))).toThrow(expect.objectContaining({ code: 'store-failed' }));
+  expect(() => openSqliteStore(join(folder, 'none', 'x.db'))).toThrow(
+    expect.objectContaining({ code: 'store-failed' }),
+  );
   const text = join(folder, 'notes.txt');
   writeFileSync(text, 'Not a database.'.repeat(100));
   expect(() => openSqliteStore(text)).toThrow(expect.objectContaining({ code: 'store-failed' }));

@@ -15,7 +15,10 @@ export interface Trainer {
   send(message: unknown): void;
   sendFrame(frame: Frame, metrics?: number): void;
   /** The first message of that type which fulfils the condition, past or future. Rejects when the connection closes first. */
-  message<Type extends ServerMessage['type']>(type: Type, condition?: (message: MessageOf<Type>) => boolean): Promise<MessageOf<Type>>;
+  message<Type extends ServerMessage['type']>(
+    type: Type,
+    condition?: (message: MessageOf<Type>) => boolean,
+  ): Promise<MessageOf<Type>>;
   acknowledged(sequence: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -41,7 +44,10 @@ export function helloOf(runId: string, changes: Partial<Hello> = {}): Hello {
 }
 
 /** A frame for `helloOf`: kurtosis and RMS of each site (two unless `values` says otherwise), loss and accuracy. */
-export function frameOf(sequence: number, changes: { kurtosis?: number; values?: number[]; scalars?: number[]; step?: number } = {}): Frame {
+export function frameOf(
+  sequence: number,
+  changes: { kurtosis?: number; values?: number[]; scalars?: number[]; step?: number } = {},
+): Frame {
   const kurtosis = changes.kurtosis ?? 1.5;
   const values = Float32Array.from(changes.values ?? [kurtosis, 0.5, 1.25, 0.75]);
   return {
@@ -53,8 +59,12 @@ export function frameOf(sequence: number, changes: { kurtosis?: number; values?:
     topNeurons: {
       count: 2,
       // 0.5 of the energy in neuron 3, 0.25 in neuron 1 at every site but the last, which has one neuron only.
-      indices: Uint32Array.from({ length: values.length }, (_, entry) => (entry === values.length - 1 ? noNeuron : entry % 2 === 0 ? 3 : 1)),
-      shares: Float32Array.from({ length: values.length }, (_, entry) => (entry === values.length - 1 ? Number.NaN : entry % 2 === 0 ? 0.5 : 0.25)),
+      indices: Uint32Array.from({ length: values.length }, (_, entry) =>
+        entry === values.length - 1 ? noNeuron : entry % 2 === 0 ? 3 : 1,
+      ),
+      shares: Float32Array.from({ length: values.length }, (_, entry) =>
+        entry === values.length - 1 ? Number.NaN : entry % 2 === 0 ? 0.5 : 0.25,
+      ),
     },
   };
 }
@@ -83,7 +93,11 @@ export async function connect(url: string, headers: Record<string, string> = {})
         if (found === undefined && socket.readyState !== WebSocket.CLOSED) return;
         waiting.delete(check);
         if (found !== undefined) resolve(found as never);
-        else closed.then(({ code, reason }) => reject(new Error(`closed (${code} ${reason}) before a message ${type}`)), reject);
+        else
+          closed.then(
+            ({ code, reason }) => reject(new Error(`closed (${code} ${reason}) before a message ${type}`)),
+            reject,
+          );
       };
       waiting.add(check);
       check();
@@ -96,7 +110,8 @@ export async function connect(url: string, headers: Record<string, string> = {})
     send: (value) => socket.send(typeof value === 'string' ? value : JSON.stringify(value)),
     sendFrame: (frame, metrics = 2) => socket.send(encodeFrame(frame, metrics)),
     message,
-    acknowledged: (sequence) => message('acknowledge', ({ lastSequence }) => lastSequence >= sequence).then(() => undefined),
+    acknowledged: (sequence) =>
+      message('acknowledge', ({ lastSequence }) => lastSequence >= sequence).then(() => undefined),
     async close() {
       socket.close();
       await closed;

@@ -4,7 +4,11 @@ import { createHealth } from '../../server/health.ts';
 import type { Audience, Source } from '../../server/plan.ts';
 import { createRunRegistry, type RunRegistry } from '../../server/runs.ts';
 import type { Batch, Store } from '../../server/store.ts';
-import { createTrainerConnection, helloTimeoutMilliseconds, type TrainerConnection } from '../../server/trainer-connection.ts';
+import {
+  createTrainerConnection,
+  helloTimeoutMilliseconds,
+  type TrainerConnection,
+} from '../../server/trainer-connection.ts';
 import { createWriter, type Writer } from '../../server/writer.ts';
 import { encodeFrame } from '../../src/frame.ts';
 import { closeCodes } from '../../src/messages.ts';
@@ -52,7 +56,14 @@ beforeEach(() => {
     frameStored: ({ id }, { sequence }) => told.push(`frame ${id} ${sequence}`),
     alertChanged: ({ id, state }) => told.push(`alert ${id} ${state}`),
   };
-  writer = createWriter({ store: store as unknown as Store, runs, rules: defaultRules, health, audience, now: () => 0 });
+  writer = createWriter({
+    store: store as unknown as Store,
+    runs,
+    rules: defaultRules,
+    health,
+    audience,
+    now: () => 0,
+  });
   vi.spyOn(console, 'error').mockImplementation(() => {});
 });
 afterEach(() => {
@@ -106,8 +117,14 @@ describe('group commit', () => {
     }
     await store.end();
     await store.end();
-    expect(store.batches.map((batch) => [batch.runs.length, batch.frames.length])).toEqual([[2, 0], [2, 6]]);
-    expect([sentA, sentB]).toEqual([['welcome -1', 'acknowledge 2'], ['welcome -1', 'acknowledge 2']]);
+    expect(store.batches.map((batch) => [batch.runs.length, batch.frames.length])).toEqual([
+      [2, 0],
+      [2, 6],
+    ]);
+    expect([sentA, sentB]).toEqual([
+      ['welcome -1', 'acknowledge 2'],
+      ['welcome -1', 'acknowledge 2'],
+    ]);
   });
 
   test('says goodbye after the last acknowledgement', async () => {
@@ -134,7 +151,10 @@ describe('a transaction that fails', () => {
     expect(sent).toEqual(['welcome -1', `close ${closeCodes.serverError}`]);
     await store.end();
     await writer.drain();
-    expect(store.batches.at(-1)).toMatchObject({ frames: [], runs: [{ progress: { state: 'silent', lastSequence: -1 } }] });
+    expect(store.batches.at(-1)).toMatchObject({
+      frames: [],
+      runs: [{ progress: { state: 'silent', lastSequence: -1 } }],
+    });
 
     // The trainer comes back and sends both: the rule fires with the second, as if nothing had been.
     const again: string[] = [];
@@ -170,7 +190,15 @@ describe('a transaction that fails', () => {
 
 test('a fault of our own in one notice does not keep the others from theirs', async () => {
   const broken: Source = {
-    runId: 'a', trusted: true, welcome: () => { throw new Error('bug'); }, acknowledge() {}, goodbye() {}, refuse() {}, retryLater() {},
+    runId: 'a',
+    trusted: true,
+    welcome: () => {
+      throw new Error('bug');
+    },
+    acknowledge() {},
+    goodbye() {},
+    refuse() {},
+    retryLater() {},
   };
   const sent: string[] = [];
   writer.submit({ kind: 'hello', source: broken, hello: helloOf('a') });
