@@ -107,6 +107,8 @@ test('a server that is killed has kept every frame that it acknowledged', async 
   await serve.exited;
 
   await start();
+  // The killed server could not write that its trainer is gone.
+  expect(await run('run-1')).toMatchObject({ state: 'silent' });
   const again = await join(server.url, helloOf('run-1'));
   const { lastSequence } = await again.message('welcome');
   expect(lastSequence).toBeGreaterThanOrEqual(acknowledged);
