@@ -25,7 +25,9 @@ try {
 /** tsc writes nothing but JavaScript, declarations and source maps; assets are copied beside it. */
 async function compile(): Promise<void> {
   try {
-    await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json')], { cwd: root });
+    await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json')], {
+      cwd: root,
+    });
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
     throw new Error(`tsc -p tsconfig.build.json failed:\n${stdout}${stderr}`.trimEnd(), { cause: error });

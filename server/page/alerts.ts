@@ -37,7 +37,13 @@ export function createAlertHistory(host: HTMLElement, store: Store): View {
   const none = element('p', { class: 'quiet' }, ['No alert has fired in this run.']);
   const table = element('div', { class: 'scroller' }, [
     element('table', { class: 'alerts' }, [
-      element('thead', {}, [element('tr', {}, columns.map((column) => element('th', { scope: 'col' }, [column])))]),
+      element('thead', {}, [
+        element(
+          'tr',
+          {},
+          columns.map((column) => element('th', { scope: 'col' }, [column])),
+        ),
+      ]),
       body,
     ]),
   ]);
@@ -60,7 +66,9 @@ function historyRow(alert: Alert, store: Store): HTMLElement {
     element('td', { class: 'name' }, [alert.site]),
     element('td', { class: 'number' }, [formatValue(alert.value)]),
     element('td', { class: 'number' }, [show]),
-    element('td', {}, [element('span', { class: `alert-state is-${alert.state === 'firing' ? 'firing' : 'resolved'}` }, [alert.state])]),
+    element('td', {}, [
+      element('span', { class: `alert-state is-${alert.state === 'firing' ? 'firing' : 'resolved'}` }, [alert.state]),
+    ]),
   ]);
 }
 

@@ -25,10 +25,21 @@ export const token = {
   set: (value: string): void => sessionStorage.setItem(tokenKey, value),
 };
 
+/** Takes a token over from the page's address (`?token=…`), and out of it: addresses are shared and end up in histories. */
+export function adoptToken(): void {
+  const address = new URL(location.href);
+  const given = address.searchParams.get('token');
+  if (given === null) return;
+  token.set(given);
+  address.searchParams.delete('token');
+  history.replaceState(null, '', address);
+}
+
 /** An address of this server. */
 export function addressOf(path: string, parameters: Record<string, string | number | undefined> = {}): URL {
   const url = new URL(path, document.baseURI);
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) url.searchParams.set(name, String(value));
+  for (const [name, value] of Object.entries(parameters))
+    if (value !== undefined) url.searchParams.set(name, String(value));
   return url;
 }
 
@@ -45,7 +56,9 @@ async function read<Answer>(path: string, parameters?: Record<string, string | n
 
 async function detailOf(response: Response): Promise<string> {
   const problem = (await response.json().catch(() => ({}))) as { title?: unknown; detail?: unknown };
-  return [problem.title, problem.detail].filter((part) => typeof part === 'string').join(': ') || `status ${response.status}`;
+  return (
+    [problem.title, problem.detail].filter((part) => typeof part === 'string').join(': ') || `status ${response.status}`
+  );
 }
 
 /** As many steps as a wide screen can show; the server keeps the extremes of what it leaves out. */
@@ -59,5 +72,6 @@ export const api = {
   series: (id: string, metric: string, range: StepRange | undefined, points = seriesPoints): Promise<SeriesAnswer> =>
     read(`${runPath(id)}/series`, { metric, points, from: range?.from, to: range?.to }),
   frame: (id: string, step: number): Promise<FrameView> => read(`${runPath(id)}/frames/${step}`),
-  alerts: async (id: string): Promise<readonly Alert[]> => (await read<{ alerts: Alert[] }>('api/alerts', { run: id })).alerts,
+  alerts: async (id: string): Promise<readonly Alert[]> =>
+    (await read<{ alerts: Alert[] }>('api/alerts', { run: id })).alerts,
 };

@@ -31,7 +31,8 @@ export function stepAxis(labels: 'labelled' | 'unlabelled'): uPlot.Axis {
     scale: 'x',
     size: labels === 'labelled' ? 26 : 8,
     gap: 6,
-    splits: (plot, _, from, to) => ticksOf({ kind: 'linear', from, to }, mostStepTicks(plot.bbox.width / uPlot.pxRatio)).filter(Number.isInteger),
+    splits: (plot, _, from, to) =>
+      ticksOf({ kind: 'linear', from, to }, mostStepTicks(plot.bbox.width / uPlot.pxRatio)).filter(Number.isInteger),
     values: (_, splits) => splits.map((step) => (labels === 'labelled' ? formatTick(step) : '')),
   });
 }
@@ -46,7 +47,11 @@ export function commonOptions(
   return {
     ...size,
     legend: { show: false },
-    cursor: { drag: { x: true, y: false, setScale: false, dist: 6 }, y: false, points: { size: 7, width: 1.5, one: true } },
+    cursor: {
+      drag: { x: true, y: false, setScale: false, dist: 6 },
+      y: false,
+      points: { size: 7, width: 1.5, one: true },
+    },
     select: { show: true, left: 0, top: 0, width: 0, height: 0 },
     hooks: {
       setCursor: [
@@ -63,7 +68,11 @@ export function commonOptions(
       setSelect: [
         (plot) => {
           const { left, width } = plot.select;
-          if (width > 0) events.zoom({ from: Math.max(0, Math.round(plot.posToVal(left, 'x'))), to: Math.round(plot.posToVal(left + width, 'x')) });
+          if (width > 0)
+            events.zoom({
+              from: Math.max(0, Math.round(plot.posToVal(left, 'x'))),
+              to: Math.round(plot.posToVal(left + width, 'x')),
+            });
           plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
         },
       ],
@@ -85,7 +94,9 @@ export function followCursor(plot: uPlot, cursor: Cursor | undefined, source: Cu
 
 /** What uPlot can draw of a row: a gap where the value is no number, or none that the scale can show. */
 export function drawable(row: readonly Value[], kind: 'log' | 'any'): (number | null)[] {
-  return row.map((value) => (value === null || !Number.isFinite(value) || (kind === 'log' && value <= 0) ? null : value));
+  return row.map((value) =>
+    value === null || !Number.isFinite(value) || (kind === 'log' && value <= 0) ? null : value,
+  );
 }
 
 /** The ends of the finite values of some rows; undefined where there are none. */

@@ -7,8 +7,12 @@ export type Ground = 'dark' | 'light';
 
 /** Sixteen stops of "inferno" and "magma" (S. van der Walt, N. Smith; matplotlib, CC0), whose lightness rises evenly from black. */
 const stops: Readonly<Record<Ground, readonly Colour[]>> = {
-  dark: parseStops('000004 0c0826 240c4f 420a68 5d126e 781c6d 932667 ae305c c73e4c dd513a ed6925 f8850f fca50a fac62d f2e661 fcffa4'),
-  light: parseStops('000004 0b0924 20114b 3b0f70 57157e 721f81 8c2981 a8327d c43c75 de4968 f1605d fa7f5e fe9f6d febf84 fddea0 fcfdbf'),
+  dark: parseStops(
+    '000004 0c0826 240c4f 420a68 5d126e 781c6d 932667 ae305c c73e4c dd513a ed6925 f8850f fca50a fac62d f2e661 fcffa4',
+  ),
+  light: parseStops(
+    '000004 0b0924 20114b 3b0f70 57157e 721f81 8c2981 a8327d c43c75 de4968 f1605d fa7f5e fe9f6d febf84 fddea0 fcfdbf',
+  ),
 };
 
 /** The heatmap's colour at a position from 0 (quiet) to 1 (worst). */
@@ -24,7 +28,9 @@ export const infinityColour: Readonly<Record<Ground, Colour>> = { dark: [64, 224
 /** The colour of a site's line by its depth, 0 (first) to 1 (last): even in lightness, blue at the start, rose at the end. */
 export function depthColour(depth: number, ground: Ground): Colour {
   const hue = 235 + 125 * depth;
-  return ground === 'dark' ? fromOklch(0.62 + 0.14 * depth, 0.09 + 0.06 * depth, hue) : fromOklch(0.66 - 0.14 * depth, 0.1 + 0.07 * depth, hue);
+  return ground === 'dark'
+    ? fromOklch(0.62 + 0.14 * depth, 0.09 + 0.06 * depth, hue)
+    : fromOklch(0.66 - 0.14 * depth, 0.1 + 0.07 * depth, hue);
 }
 
 export function toCss([red, green, blue]: Colour): string {
@@ -42,7 +48,8 @@ function between(stops: readonly Colour[], position: number): Colour {
   const place = Math.min(1, Math.max(0, position)) * (stops.length - 1);
   const index = Math.min(Math.floor(place), stops.length - 2);
   const [start, end] = [stops[index] as Colour, stops[index + 1] as Colour];
-  const mix = (channel: 0 | 1 | 2): number => Math.round(start[channel] + (end[channel] - start[channel]) * (place - index));
+  const mix = (channel: 0 | 1 | 2): number =>
+    Math.round(start[channel] + (end[channel] - start[channel]) * (place - index));
   return [mix(0), mix(1), mix(2)];
 }
 
@@ -67,7 +74,9 @@ function fromOklch(light: number, chroma: number, hue: number): Colour {
     -1.2684380046 * long + 2.6097574011 * middle - 0.3413193965 * short,
     -0.0041960863 * long - 0.7034186147 * middle + 1.707614701 * short,
   ];
-  return channels.map((channel) => Math.round(255 * fromLinear(Math.min(1, Math.max(0, channel))))) as unknown as Colour;
+  return channels.map((channel) =>
+    Math.round(255 * fromLinear(Math.min(1, Math.max(0, channel)))),
+  ) as unknown as Colour;
 }
 
 function toLinear(channel: number): number {

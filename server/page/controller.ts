@@ -4,7 +4,7 @@ import { type Live, openLive } from './live.ts';
 import { parseHash, toHash } from './location-hash.ts';
 import { admit, toSeries, toValue, withFrame } from './series.ts';
 import { initialState, type Store } from './state.ts';
-import type { FrameView, LiveMessage, RunSummary, StepRange } from './types.ts';
+import type { Alert, FrameView, LiveMessage, RunSummary, StepRange } from './types.ts';
 
 /** Runs other than the selected one send no frames here; the list is read again this often. */
 const runsEveryMs = 5_000;
@@ -26,8 +26,8 @@ export function createController(store: Store): Controller {
   let lastSequence = -1;
   /** Counts selections and reads, so that an answer that comes late is dropped. */
   let generation = 0;
-  /** Frames that arrived while the run was being read; undefined when it is not. */
-  let arrived: FrameView[] | undefined;
+  /** Frames and alerts that arrived while the run was being read; undefined when it is not. */
+  let arrived: { frames: FrameView[]; alerts: Alert[] } | undefined;
 
   async function guarded(read: () => Promise<void>): Promise<void> {
     try {
@@ -77,7 +77,7 @@ export function createController(store: Store): Controller {
 
   async function readRun(id: string): Promise<void> {
     const own = ++generation;
-    arrived ??= [];
+    arrived ??= { frames: [], alerts: [] };
     try {
       // The run first: what is missing from its latest frame on is in the series or among the frames that arrive meanwhile.
       const run = await api.run(id);
@@ -88,9 +88,14 @@ export function createController(store: Store): Controller {
       if (own !== generation) return;
       lastSequence = run.latest?.sequence ?? -1;
       store.set({ run, metric, alerts, series: toSeries(series), latest: run.latest ?? undefined, problem: undefined });
-      const waiting = arrived;
+      const { frames, alerts: news } = arrived;
       arrived = undefined;
-      for (const frame of waiting) take(frame);
+      for (const alert of news) takeAlert(alert);
+      const lastRead = series.steps.at(-1) ?? -1;
+      for (const frame of frames) {
+        if (frame.step > lastRead) take(frame);
+        else lastSequence = Math.max(lastSequence, frame.sequence); // the series was read after it had arrived
+      }
     } catch (error) {
       if (own !== generation) return;
       if (!(error instanceof AnswerError && error.status === 404)) throw error;
@@ -110,14 +115,17 @@ export function createController(store: Store): Controller {
   function receive(message: LiveMessage): void {
     if (message.type === 'run') {
       upsert(message.run);
-      if (store.get().selected === undefined) select(message.run.id);
+      const { selected } = store.get();
+      if (selected === undefined) select(message.run.id);
+      else if (selected === message.run.id) reread(); // no frame may follow one that was missed
     } else if (message.type === 'alert') {
-      const { alerts, selected } = store.get();
-      if (message.alert.runId === selected) store.set({ alerts: [message.alert, ...alerts.filter(({ id }) => id !== message.alert.id)] });
+      if (message.alert.runId !== store.get().selected) return;
+      arrived?.alerts.push(message.alert);
+      takeAlert(message.alert);
     } else if (message.type === 'frame') {
       upsert(message.summary);
       if (message.run !== store.get().selected) return;
-      if (arrived !== undefined) arrived.push(message.frame);
+      if (arrived !== undefined) arrived.frames.push(message.frame);
       else take(message.frame);
     }
   }
@@ -128,15 +136,24 @@ export function createController(store: Store): Controller {
     const admission = admit(lastSequence, frame.sequence);
     if (admission === 'duplicate' || series === undefined) return;
     const extended = range === undefined || frame.step <= range.to ? withFrame(series, frame) : series;
-    if (admission === 'gap' || extended === undefined || extended.steps.length > mostSteps) return reread();
-    lastSequence = frame.sequence;
-    store.set({ series: extended, latest: frame });
+    if (admission === 'gap' || extended === undefined || extended.steps.length > mostSteps) {
+      reread();
+    } else {
+      lastSequence = frame.sequence;
+      store.set({ series: extended, latest: frame });
+    }
+  }
+
+  function takeAlert(alert: Alert): void {
+    store.set({ alerts: [alert, ...store.get().alerts.filter(({ id }) => id !== alert.id)] });
   }
 
   function upsert(run: RunSummary): void {
     const { runs = [], run: detail, sparklines } = store.get();
     const isKnown = runs.some(({ id }) => id === run.id);
-    const next = isKnown ? runs.map((each) => (each.id === run.id ? run : each)) : [run, ...runs].sort((a, b) => b.startedAt - a.startedAt);
+    const next = isKnown
+      ? runs.map((each) => (each.id === run.id ? run : each))
+      : [run, ...runs].sort((a, b) => b.startedAt - a.startedAt);
     const line = sparklines.get(run.id);
     if (line !== undefined && run.worst !== null) {
       store.set({ sparklines: new Map(sparklines).set(run.id, [...line, toValue(run.worst.value)].slice(-200)) });

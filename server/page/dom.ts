@@ -28,7 +28,11 @@ export function setChildren(parent: Element, children: readonly Node[]): void {
 }
 
 /** A canvas scaled for the screen's pixels; undefined while it has no size. */
-export function fitCanvas(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | undefined {
+export function fitCanvas(
+  canvas: HTMLCanvasElement,
+  width: number,
+  height: number,
+): CanvasRenderingContext2D | undefined {
   const context = canvas.getContext('2d');
   if (context === null || width <= 0 || height <= 0) return undefined;
   const ratio = window.devicePixelRatio || 1;

@@ -30,7 +30,11 @@ export function drawHeatmap(context: CanvasRenderingContext2D, picture: HeatmapP
 function drawCells(context: CanvasRenderingContext2D, { layout, series, scale, worse, theme }: HeatmapPicture): void {
   const { plot, rows, rowHeight, domain } = layout;
   if (rows === 0) return;
-  const columns = columnRanges(series.steps, domain, Math.max(1, Math.round(plot.width * (window.devicePixelRatio || 1))));
+  const columns = columnRanges(
+    series.steps,
+    domain,
+    Math.max(1, Math.round(plot.width * (window.devicePixelRatio || 1))),
+  );
   const pixels = paint(series, columns, rows, worse, createPainter(scale, theme.ground));
   image.width = columns.length;
   image.height = rows;
@@ -42,7 +46,10 @@ function drawCells(context: CanvasRenderingContext2D, { layout, series, scale, w
   for (let row = 1; row < rows; row++) context.fillRect(plot.left, plot.top + row * rowHeight - 0.5, plot.width, 1);
 }
 
-function drawSites(context: CanvasRenderingContext2D, { layout: { plot, rows, rowHeight }, series, theme }: HeatmapPicture): void {
+function drawSites(
+  context: CanvasRenderingContext2D,
+  { layout: { plot, rows, rowHeight }, series, theme }: HeatmapPicture,
+): void {
   context.fillStyle = theme.muted;
   context.textAlign = 'right';
   context.textBaseline = 'middle';
@@ -92,7 +99,12 @@ function drawAlerts(context: CanvasRenderingContext2D, { layout, alerts, theme }
 }
 
 /** Marks the pointed-at cell and the pinned step, and writes every site's value at the pointed-at (or last) step beside its row. */
-export function drawPointer(context: CanvasRenderingContext2D, picture: HeatmapPicture, cursor: Cursor | undefined, pinned: number | undefined): void {
+export function drawPointer(
+  context: CanvasRenderingContext2D,
+  picture: HeatmapPicture,
+  cursor: Cursor | undefined,
+  pinned: number | undefined,
+): void {
   const { layout, series, theme } = picture;
   const { plot, rows, rowHeight } = layout;
   const { steps, sites } = series;
@@ -103,7 +115,10 @@ export function drawPointer(context: CanvasRenderingContext2D, picture: HeatmapP
   if (step === undefined) return;
   if (cursor !== undefined) {
     const left = Math.max(plot.left, xOf(layout, (step + (steps[index - 1] ?? 2 * layout.domain[0] - step)) / 2));
-    const right = Math.min(plot.left + plot.width, xOf(layout, (step + (steps[index + 1] ?? 2 * layout.domain[1] - step)) / 2));
+    const right = Math.min(
+      plot.left + plot.width,
+      xOf(layout, (step + (steps[index + 1] ?? 2 * layout.domain[1] - step)) / 2),
+    );
     context.fillStyle = theme.text;
     context.globalAlpha = 0.75;
     context.fillRect(xOf(layout, step) - 0.5, plot.top, 1, plot.height);

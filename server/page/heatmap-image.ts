@@ -11,7 +11,11 @@ export type ColumnRange = readonly [first: number, last: number];
  * The steps behind each of `pixels` columns of the step axis. A step reaches halfway to its neighbours. Where steps are wider than pixels
  * a column shows the step at its centre; where they are denser, all that it covers, so that none falls between two columns.
  */
-export function columnRanges(steps: readonly number[], [from, to]: readonly [number, number], pixels: number): ColumnRange[] {
+export function columnRanges(
+  steps: readonly number[],
+  [from, to]: readonly [number, number],
+  pixels: number,
+): ColumnRange[] {
   const width = (to - from) / pixels;
   const isDense = steps.length * 2 > pixels;
   return Array.from({ length: pixels }, (_, pixel) => {
@@ -42,7 +46,10 @@ function pack([red, green, blue]: Colour): number {
 
 /** The sites of an image row: one, or several where there are more sites than rows. */
 export function rowSites(sites: number, rows: number, row: number): ColumnRange {
-  return [Math.floor((row * sites) / rows), Math.max(Math.floor((row * sites) / rows), Math.ceil(((row + 1) * sites) / rows) - 1)];
+  return [
+    Math.floor((row * sites) / rows),
+    Math.max(Math.floor((row * sites) / rows), Math.ceil(((row + 1) * sites) / rows) - 1),
+  ];
 }
 
 /** The image, row by row; a pixel that stands for several values shows the worst of them. */

@@ -3,8 +3,8 @@ import { siteMetric } from '../../src/catalogue.ts';
 import { element, fitCanvas } from './dom.ts';
 import { formatCount, formatValue } from './format.ts';
 import { drawHeatmap, drawPointer, type HeatmapPicture } from './heatmap-draw.ts';
-import { createLegend } from './legend.ts';
 import { guttersFor, layOut, siteAt, stepAt, xOf } from './layout.ts';
+import { createLegend } from './legend.ts';
 import { colourScale } from './scale.ts';
 import { closestIndex, type Series } from './series.ts';
 import type { Cursor, PageState, Store, View } from './state.ts';
@@ -17,7 +17,12 @@ export function createHeatmap(host: HTMLElement, legendHost: HTMLElement, store:
   const pointer = element('canvas', { class: 'pointer', 'aria-hidden': 'true' });
   const plot = element(
     'div',
-    { class: 'heatmap', tabindex: '0', role: 'group', 'aria-label': 'Heatmap. Arrow keys move between steps and sites, Enter pins a step, Escape lets go.' },
+    {
+      class: 'heatmap',
+      tabindex: '0',
+      role: 'group',
+      'aria-label': 'Heatmap. Arrow keys move between steps and sites, Enter pins a step, Escape lets go.',
+    },
     [base, pointer],
   );
   const tooltip = createTooltip(plot);
@@ -45,7 +50,10 @@ export function createHeatmap(host: HTMLElement, legendHost: HTMLElement, store:
     if (picture === undefined) return;
     const context = fitCanvas(pointer, width, picture.layout.height);
     if (context !== undefined) drawPointer(context, picture, cursor, pinned);
-    if (cursor?.source !== 'heatmap' || cursor.site === null) return tooltip.hide();
+    if (cursor?.source !== 'heatmap' || cursor.site === null) {
+      tooltip.hide();
+      return;
+    }
     const { layout, series } = picture;
     const y = layout.plot.top + ((cursor.site + 0.5) * layout.plot.height) / series.sites.length;
     tooltip.show(xOf(layout, cursor.step), y, series.sites[cursor.site] ?? '', rowsAt(series, cursor));
@@ -59,7 +67,9 @@ export function createHeatmap(host: HTMLElement, legendHost: HTMLElement, store:
     const isInside = x >= layout.plot.left && x <= layout.plot.left + layout.plot.width;
     const step = series.steps[closestIndex(series.steps, stepAt(layout, x))];
     const site = siteAt(layout, series.sites.length, y);
-    store.set({ cursor: isInside && site !== null && step !== undefined ? { step, site, source: 'heatmap' } : undefined });
+    store.set({
+      cursor: isInside && site !== null && step !== undefined ? { step, site, source: 'heatmap' } : undefined,
+    });
   }
 
   plot.addEventListener('pointermove', pointAt);
@@ -101,7 +111,10 @@ function rowsAt({ metric, steps, values, scalars }: Series, { step, site }: Curs
     ['step', formatCount(step)],
     [metric.replaceAll('_', ' '), formatValue(values[site ?? 0]?.[index])],
   ];
-  for (const [name, label] of [['loss', 'loss'], ['learning_rate', 'learning rate']] as const) {
+  for (const [name, label] of [
+    ['loss', 'loss'],
+    ['learning_rate', 'learning rate'],
+  ] as const) {
     if (scalars[name] !== undefined) rows.push([label, formatValue(scalars[name][index])]);
   }
   return rows;
@@ -110,7 +123,10 @@ function rowsAt({ metric, steps, values, scalars }: Series, { step, site }: Curs
 /** What the picture says, for those who do not see it; the numbers are in the tables below it. */
 function describe({ metric, run }: PageState, { sites, steps }: Series): string {
   const span = steps.length === 0 ? 'no steps yet' : `steps ${formatCount(steps[0])} to ${formatCount(steps.at(-1))}`;
-  const peak = metric === 'kurtosis' && run?.peak ? `; highest ${String(run.peak.value)} at ${run.peak.site}, step ${run.peak.step}` : '';
+  const peak =
+    metric === 'kurtosis' && run?.peak
+      ? `; highest ${String(run.peak.value)} at ${run.peak.site}, step ${run.peak.step}`
+      : '';
   return `Heatmap of ${metric.replaceAll('_', ' ')}: ${sites.length} sites from the first to the last layer, ${span}${peak}`;
 }
 
@@ -134,7 +150,8 @@ function followKey(store: Store, { steps, sites }: Series, key: string): boolean
   const move = moves[key];
   if (move !== undefined) {
     const step = steps[Math.min(Math.max(move[0], 0), steps.length - 1)];
-    if (step !== undefined) store.set({ cursor: { step, site: Math.min(Math.max(move[1], 0), sites.length - 1), source: 'heatmap' } });
+    if (step !== undefined)
+      store.set({ cursor: { step, site: Math.min(Math.max(move[1], 0), sites.length - 1), source: 'heatmap' } });
   } else if (key === 'Enter' || key === ' ') pin(store);
   else if (key === 'Escape') store.set({ cursor: undefined, pinned: undefined });
   else return false;

@@ -37,7 +37,12 @@ export function chartHeight(width: number): number {
   return Math.round(Math.min(320, Math.max(180, width * 0.22)));
 }
 
-export function layOut(width: number, sites: number, steps: readonly number[], { left, right }: Gutters): HeatmapLayout {
+export function layOut(
+  width: number,
+  sites: number,
+  steps: readonly number[],
+  { left, right }: Gutters,
+): HeatmapLayout {
   const rows = Math.min(sites, tallestPlot);
   const rowHeight = sites <= 16 ? (width < 1200 ? 20 : 26) : Math.max(1, Math.min(16, Math.floor(tallestPlot / sites)));
   return {

@@ -28,13 +28,19 @@ export function createLegend(): { root: HTMLElement; update(picture: HeatmapPict
       context.textAlign = 'center';
       context.textBaseline = 'top';
       const ticks = ticksOf(scale, 6);
-      for (const tick of ticks) context.fillText(formatTick(tick), inset + positionOf(scale, tick) * long, barHeight + 6);
-      bar.setAttribute('aria-label', `Colour scale${scale.kind === 'linear' ? '' : ', logarithmic'}, ${ticks.map(formatTick).join(', ')}`);
+      for (const tick of ticks)
+        context.fillText(formatTick(tick), inset + positionOf(scale, tick) * long, barHeight + 6);
+      bar.setAttribute(
+        'aria-label',
+        `Colour scale${scale.kind === 'linear' ? '' : ', logarithmic'}, ${ticks.map(formatTick).join(', ')}`,
+      );
 
       const values = series.values.flat();
       notes.replaceChildren(
         ...(values.some(Number.isNaN) ? [swatch('NaN', toCss(notANumberColour[theme.ground]))] : []),
-        ...(values.some((value) => value === Infinity || value === -Infinity) ? [swatch('Infinity', toCss(infinityColour[theme.ground]))] : []),
+        ...(values.some((value) => value === Infinity || value === -Infinity)
+          ? [swatch('Infinity', toCss(infinityColour[theme.ground]))]
+          : []),
       );
     },
   };

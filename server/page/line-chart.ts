@@ -1,7 +1,17 @@
 /** The chosen metric over steps, one line a site, coloured by depth. */
 import uPlot from 'uplot';
 import { siteMetric } from '../../src/catalogue.ts';
-import { axis, type ChartEvents, commonOptions, drawable, extent, followCursor, onWidth, stepAxis, stepScale } from './chart.ts';
+import {
+  axis,
+  type ChartEvents,
+  commonOptions,
+  drawable,
+  extent,
+  followCursor,
+  onWidth,
+  stepAxis,
+  stepScale,
+} from './chart.ts';
 import { depthColour, toCss } from './colours.ts';
 import { element } from './dom.ts';
 import { formatCount, formatTick, formatValue } from './format.ts';
@@ -69,7 +79,10 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
   }
 
   function dataOf(series: Series, kind: ScaleKind): uPlot.AlignedData {
-    return [[...series.steps], ...drawn.map((site) => drawable(series.values[site] as readonly Value[], kind === 'log' ? 'log' : 'any'))];
+    return [
+      [...series.steps],
+      ...drawn.map((site) => drawable(series.values[site] as readonly Value[], kind === 'log' ? 'log' : 'any')),
+    ];
   }
 
   function update(): void {
@@ -77,7 +90,10 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
     root.hidden = series === undefined;
     if (series === undefined || width === 0) return;
     drawn = sitesToDraw(series, mostLines);
-    root.setAttribute('aria-label', `${series.metric.replaceAll('_', ' ')} over steps, one line for each of ${drawn.length} sites; the values are in the table below`);
+    root.setAttribute(
+      'aria-label',
+      `${series.metric.replaceAll('_', ' ')} over steps, one line for each of ${drawn.length} sites; the values are in the table below`,
+    );
     const wanted = `${series.metric} ${width} ${drawn.join()}`;
     if (plot === undefined || wanted !== shape) rebuild(series);
     else plot.setData(dataOf(series, scaleKindOf(series.metric, siteMetric(series.metric)?.unit)));
@@ -90,13 +106,21 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
     followCursor(plot, cursor, source, series);
     const line = cursor?.site == null ? -1 : drawn.indexOf(cursor.site);
     if (cursor?.source !== source) plot.setSeries(line < 0 ? null : line + 1, { focus: line >= 0 }, false);
-    if (cursor?.source !== source || cursor.site === null) return tooltip.hide();
+    if (cursor?.source !== source || cursor.site === null) {
+      tooltip.hide();
+      return;
+    }
     const value = series.values[cursor.site]?.[closestIndex(series.steps, cursor.step)] ?? null;
     const y = value === null || !Number.isFinite(value) ? 0 : plot.valToPos(value, 'y');
-    tooltip.show(plot.valToPos(cursor.step, 'x') + plot.bbox.left / uPlot.pxRatio, y + 10, series.sites[cursor.site] ?? '', [
-      ['step', formatCount(cursor.step)],
-      [series.metric.replaceAll('_', ' '), formatValue(value)],
-    ]);
+    tooltip.show(
+      plot.valToPos(cursor.step, 'x') + plot.bbox.left / uPlot.pxRatio,
+      y + 10,
+      series.sites[cursor.site] ?? '',
+      [
+        ['step', formatCount(cursor.step)],
+        [series.metric.replaceAll('_', ' '), formatValue(value)],
+      ],
+    );
   }
 
   root.addEventListener('dblclick', () => events.zoom(undefined));
@@ -121,7 +145,11 @@ function lineOf(site: number, sites: number): uPlot.Series {
 }
 
 function valueScale(kind: ScaleKind): uPlot.Scale {
-  if (kind === 'linear') return { range: (_, least, most) => (least === null || most === null ? [0, 1] : [Math.min(0, least), Math.max(most * 1.05, 0.1)]) };
+  if (kind === 'linear')
+    return {
+      range: (_, least, most) =>
+        least === null || most === null ? [0, 1] : [Math.min(0, least), Math.max(most * 1.05, 0.1)],
+    };
   if (kind === 'counts') return { distr: 4, asinh: 1, range: (_, __, most) => [0, Math.max(10, (most ?? 0) * 1.2)] };
   return {
     distr: 3,

@@ -1,4 +1,5 @@
 /** The live page: state, server and views, wired together. */
+import { adoptToken } from './api.ts';
 import { createController } from './controller.ts';
 import { inspectPointedStep } from './inspection.ts';
 import { createConnectionState, createNotices } from './notices.ts';
@@ -13,6 +14,7 @@ const byId = (id: string): HTMLElement => {
   return found;
 };
 
+adoptToken();
 const store = createStore(initialState, (callback) => requestAnimationFrame(callback));
 const controller = createController(store);
 
@@ -25,7 +27,8 @@ store.subscribe((state, changes) => {
   byId('sidebar').hidden = (state.runs ?? []).length === 0;
   updateRunsList(state, changes);
   const run = state.runs?.find(({ id }) => id === state.selected);
-  document.title = run === undefined ? 'outlierscope' : `${run.firing > 0 ? `(${run.firing}) ` : ''}${run.name} · outlierscope`;
+  document.title =
+    run === undefined ? 'outlierscope' : `${run.firing > 0 ? `(${run.firing}) ` : ''}${run.name} · outlierscope`;
 });
 
 inspectPointedStep(store);

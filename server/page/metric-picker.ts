@@ -25,16 +25,28 @@ export function createMetricPicker(host: HTMLElement, choose: (metric: string) =
 }
 
 function option(metric: string, choose: (metric: string) => void): HTMLElement {
-  const input = element('input', { type: 'radio', name: 'metric', value: metric, 'aria-describedby': 'metric-definition' });
+  const input = element('input', {
+    type: 'radio',
+    name: 'metric',
+    value: metric,
+    'aria-describedby': 'metric-definition',
+  });
   input.addEventListener('change', () => choose(metric));
   const unit = siteMetric(metric)?.unit;
-  const label = element('label', { title: siteMetric(metric)?.definition }, [input, element('span', {}, [metricLabel(metric)])]);
+  const label = element('label', { title: siteMetric(metric)?.definition }, [
+    input,
+    element('span', {}, [metricLabel(metric)]),
+  ]);
   if (unit !== undefined && unit !== 'ratio') label.append(element('small', {}, [unit]));
   return label;
 }
 
 function describe(target: HTMLElement, metric: string): void {
   const known = siteMetric(metric);
-  if (known === undefined) return setText(target, `${metric}: not in this version's catalogue`);
-  target.replaceChildren(element('code', {}, [known.definition]), element('span', {}, [`${known.unit} · ${known.reference}`]));
+  if (known === undefined) setText(target, `${metric}: not in this version's catalogue`);
+  else
+    target.replaceChildren(
+      element('code', {}, [known.definition]),
+      element('span', {}, [`${known.unit} · ${known.reference}`]),
+    );
 }

@@ -11,7 +11,10 @@ export function createConnectionState(host: HTMLElement, store: Store, controlle
   host.append(dot, text, retry);
   const update = (): void => {
     const { connection } = store.get();
-    dot.setAttribute('class', `dot ${connection.kind === 'live' ? 'connected' : connection.kind === 'connecting' ? 'finished' : 'failed'}`);
+    dot.setAttribute(
+      'class',
+      `dot ${connection.kind === 'live' ? 'connected' : connection.kind === 'connecting' ? 'finished' : 'failed'}`,
+    );
     setText(text, connectionText(connection));
     retry.hidden = connection.kind !== 'waiting';
   };
@@ -36,7 +39,8 @@ export function createNotices(host: HTMLElement, store: Store, controller: Contr
   const empty = createEmptyState();
   host.append(problem, form.root, unreachable, empty);
   store.subscribe((state, changes) => {
-    if (!changes.has('connection') && !changes.has('runs') && !changes.has('problem') && !changes.has('selected')) return;
+    if (!changes.has('connection') && !changes.has('runs') && !changes.has('problem') && !changes.has('selected'))
+      return;
     const { connection, runs } = state;
     setText(problem, problemOf(state));
     problem.hidden = problem.textContent === '';
@@ -55,18 +59,33 @@ function problemOf({ connection, runs, problem }: PageState): string {
 
 function createUnreachable(): HTMLElement {
   return element('section', { class: 'blank' }, [
-    element('h1', {}, ['The server does not answer']),
-    element('p', {}, [`Nothing answers at ${location.host}. Is `, element('code', {}, ['outlierscope serve']), ' running? The page keeps trying.']),
+    element('h2', {}, ['The server does not answer']),
+    element('p', {}, [
+      `Nothing answers at ${location.host}. Is `,
+      element('code', {}, ['outlierscope serve']),
+      ' running? The page keeps trying.',
+    ]),
   ]);
 }
 
 function createTokenForm(controller: Controller): { root: HTMLElement; update(connection: Connection): void } {
-  const input = element('input', { type: 'password', name: 'token', autocomplete: 'off', required: '', 'aria-describedby': 'token-note' });
+  const input = element('input', {
+    type: 'password',
+    name: 'token',
+    autocomplete: 'off',
+    required: '',
+    'aria-describedby': 'token-note',
+  });
   const note = element('p', { id: 'token-note', class: 'quiet' });
   const root = element('form', { class: 'blank' }, [
-    element('h1', {}, ['This server asks for a token']),
-    element('p', {}, ['The one it was started with (option token, or OUTLIERSCOPE_TOKEN). It is kept until this tab closes.']),
-    element('div', { class: 'field' }, [element('label', {}, ['Token ', input]), element('button', { class: 'primary' }, ['Continue'])]),
+    element('h2', {}, ['This server asks for a token']),
+    element('p', {}, [
+      'The one it was started with (option token, or OUTLIERSCOPE_TOKEN). It is kept until this tab closes.',
+    ]),
+    element('div', { class: 'field' }, [
+      element('label', {}, ['Token ', input]),
+      element('button', { class: 'primary' }, ['Continue']),
+    ]),
     note,
   ]);
   root.addEventListener('submit', (event) => {
@@ -106,7 +125,7 @@ function createEmptyState(): HTMLElement {
   });
   copy.hidden = navigator.clipboard === undefined; // browsers offer it on https and on this machine only
   return element('section', { class: 'blank' }, [
-    element('h1', {}, ['No runs yet']),
+    element('h2', {}, ['No runs yet']),
     element('p', {}, ['Add these lines to a training in TensorFlow.js. Its first frame shows up here by itself.']),
     element('div', { class: 'code' }, [element('pre', {}, [element('code', {}, [example])]), copy]),
     element('p', {}, ['Or watch a small transformer train: ', element('code', {}, ['npm run demo']), '.']),

@@ -14,7 +14,13 @@ export function createRunHeader(host: HTMLElement): View {
   const state = element('span');
   const tags = element('span', { class: 'tags' });
   const figures = element('dl', { class: 'figures' });
-  host.append(element('div', { class: 'run-heading' }, [element('div', { class: 'run-title' }, [dot, name]), element('p', { class: 'run-state' }, [state, tags])]), figures);
+  host.append(
+    element('div', { class: 'run-heading' }, [
+      element('div', { class: 'run-title' }, [dot, name]),
+      element('p', { class: 'run-state' }, [state, tags]),
+    ]),
+    figures,
+  );
 
   const step = figure(figures, 'Step');
   const loss = figure(figures, 'Loss');
@@ -49,7 +55,11 @@ export function createRunHeader(host: HTMLElement): View {
   };
 }
 
-function figure(list: HTMLElement, label: string, kind?: string): { root: HTMLElement; set(value: string, note?: string): void } {
+function figure(
+  list: HTMLElement,
+  label: string,
+  kind?: string,
+): { root: HTMLElement; set(value: string, note?: string): void } {
   const value = element('b');
   const note = element('span');
   const root = element('div', { class: kind }, [element('dt', {}, [label]), element('dd', {}, [value, note])]);
@@ -65,7 +75,10 @@ function figure(list: HTMLElement, label: string, kind?: string): { root: HTMLEl
 
 function extreme(value: Extreme | null, detail: 'site' | 'site and step'): [string, string] {
   if (value === null) return ['–', ''];
-  return [formatValue(toValue(value.value)), detail === 'site' ? value.site : `${value.site}, step ${formatCount(value.step)}`];
+  return [
+    formatValue(toValue(value.value)),
+    detail === 'site' ? value.site : `${value.site}, step ${formatCount(value.step)}`,
+  ];
 }
 
 function stateOf({ state, startedAt, lastFrameAt }: RunSummary): string {

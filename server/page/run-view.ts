@@ -14,7 +14,8 @@ import { onThemeChange, theme } from './theme.ts';
 import { createTrainingChart } from './training-chart.ts';
 
 export function createRunView(host: HTMLElement, store: Store, controller: Controller): void {
-  const section = (name: string, label?: string): HTMLElement => element('section', { class: name, 'aria-label': label });
+  const section = (name: string, label?: string): HTMLElement =>
+    element('section', { class: name, 'aria-label': label });
   const header = section('run-header', 'Run');
   const firing = section('firing', 'Firing alerts');
   firing.setAttribute('role', 'status');
@@ -38,7 +39,10 @@ export function createRunView(host: HTMLElement, store: Store, controller: Contr
     header,
     firing,
     picker,
-    element('div', { class: 'run-grid' }, [pictures, element('div', { class: 'run-tables' }, [neurons, values, alerts])]),
+    element('div', { class: 'run-grid' }, [
+      pictures,
+      element('div', { class: 'run-tables' }, [neurons, values, alerts]),
+    ]),
   );
 
   const events = { zoom: controller.zoom };
@@ -69,7 +73,12 @@ function createPictureHeads(heatmap: HTMLElement, lines: HTMLElement, controller
   const ramp = element('span', { class: 'ramp', 'aria-hidden': 'true' });
   const [first, last] = [element('span'), element('span')];
   const cut = element('span', { class: 'count' });
-  lines.append(element('h2', {}, ['By site']), cut, element('span', { class: 'hint' }, ['drag to zoom']), element('span', { class: 'depth-key' }, [first, ramp, last]));
+  lines.append(
+    element('h2', {}, ['By site']),
+    cut,
+    element('span', { class: 'hint' }, ['drag to zoom']),
+    element('span', { class: 'depth-key' }, [first, ramp, last]),
+  );
   const paintRamp = (): void => {
     const stops = [0, 0.25, 0.5, 0.75, 1].map((depth) => toCss(depthColour(depth, theme().ground)));
     ramp.style.background = `linear-gradient(to right, ${stops.join(', ')})`;
@@ -81,7 +90,10 @@ function createPictureHeads(heatmap: HTMLElement, lines: HTMLElement, controller
     if (!changes.has('series') && !changes.has('range') && !changes.has('metric')) return;
     const sites = series?.sites ?? [];
     setText(title, metricLabel(metric));
-    setText(span, series === undefined ? '' : `${formatCount(sites.length)} sites × ${formatCount(series.steps.length)} steps`);
+    setText(
+      span,
+      series === undefined ? '' : `${formatCount(sites.length)} sites × ${formatCount(series.steps.length)} steps`,
+    );
     whole.hidden = range === undefined;
     setText(whole, range === undefined ? '' : `Steps ${formatCount(range.from)} – ${formatCount(range.to)}, show all`);
     setText(first, sites[0] ?? '');

@@ -12,7 +12,9 @@ export function createRunsList(host: HTMLElement): View {
   const items = new Map<string, RunItem>();
   const list = element('ul');
   host.append(list);
-  onThemeChange(() => items.forEach((item) => item.repaint()));
+  onThemeChange(() => {
+    for (const item of items.values()) item.repaint();
+  });
 
   return ({ runs = [], selected, metric, sparklines }, changes) => {
     if (!(['runs', 'selected', 'metric', 'sparklines'] as const).some((key) => changes.has(key))) return;
@@ -22,7 +24,10 @@ export function createRunsList(host: HTMLElement): View {
       item.update(run, run.id === selected, metric, sparklines.get(run.id));
     }
     for (const id of items.keys()) if (!runs.some((run) => run.id === id)) items.delete(id);
-    setChildren(list, runs.map(({ id }) => (items.get(id) as RunItem).root));
+    setChildren(
+      list,
+      runs.map(({ id }) => (items.get(id) as RunItem).root),
+    );
   };
 }
 
@@ -85,7 +90,8 @@ function setFigures(target: HTMLElement, { step, loss, worst }: RunSummary): voi
     ['kurtosis', formatValue(toValue(worst?.value ?? null))],
   ];
   for (const [index, [label, value]] of figures.entries()) {
-    const figure = target.children[index] ?? target.appendChild(element('span', {}, [element('i', {}, [label]), element('b')]));
+    const figure =
+      target.children[index] ?? target.appendChild(element('span', {}, [element('i', {}, [label]), element('b')]));
     setText(figure.lastElementChild as Element, value);
   }
 }

@@ -77,7 +77,12 @@ export function ticksOf(scale: Scale, most: number): number[] {
   const from = scale.kind === 'counts' ? 1 : scale.from;
   const zero = scale.kind === 'counts' ? [0] : [];
   for (const steps of tickSteps) {
-    const ticks = [...zero, ...decades(from, scale.to).flatMap((decade) => steps.map((step) => tidy(step * decade))).filter(within(from, scale.to))];
+    const ticks = [
+      ...zero,
+      ...decades(from, scale.to)
+        .flatMap((decade) => steps.map((step) => tidy(step * decade)))
+        .filter(within(from, scale.to)),
+    ];
     if (ticks.length <= most) return ticks.length >= 2 ? ticks : linearTicks(scale, most);
   }
   const powers = decades(from, scale.to).filter(within(from, scale.to));
@@ -91,7 +96,8 @@ function linearTicks({ from, to }: Scale, most: number): number[] {
   const magnitude = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 2.5, 5, 10].find((candidate) => candidate * magnitude >= rough * (1 - 1e-9)) ?? 10) * magnitude;
   const ticks: number[] = [];
-  for (let index = Math.ceil(from / step - 1e-9); index * step <= to + step * 1e-9; index++) ticks.push(tidy(index * step));
+  for (let index = Math.ceil(from / step - 1e-9); index * step <= to + step * 1e-9; index++)
+    ticks.push(tidy(index * step));
   return ticks;
 }
 

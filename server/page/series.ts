@@ -52,7 +52,9 @@ export function withFrame(series: Series, frame: FrameView): Series | undefined 
     ...series,
     steps: extend(series.steps, frame.step),
     values: series.values.map((row, site) => extend(row, toValue(column[site]))),
-    scalars: Object.fromEntries(Object.entries(series.scalars).map(([name, row]) => [name, extend(row, toValue(frame.scalars[name]))])),
+    scalars: Object.fromEntries(
+      Object.entries(series.scalars).map(([name, row]) => [name, extend(row, toValue(frame.scalars[name]))]),
+    ),
   };
 }
 
@@ -67,7 +69,11 @@ export function closestIndex(steps: readonly number[], position: number): number
   }
   const before = steps[low - 1];
   const after = steps[low];
-  return before !== undefined && after !== undefined && position - before <= after - position ? low - 1 : low < steps.length ? low : -1;
+  return before !== undefined && after !== undefined && position - before <= after - position
+    ? low - 1
+    : low < steps.length
+      ? low
+      : -1;
 }
 
 /** Whether the first of two values is worse news than the second; what is not finite is the worst of all, what is not measured no news. */

@@ -9,7 +9,9 @@ const height = 20;
 export function drawSparkline(canvas: HTMLCanvasElement, values: readonly Value[]): void {
   const context = fitCanvas(canvas, width, height);
   if (context === undefined || values.length < 2) return;
-  const logs = values.map((value) => (value !== null && value > 0 && Number.isFinite(value) ? Math.log(value) : undefined));
+  const logs = values.map((value) =>
+    value !== null && value > 0 && Number.isFinite(value) ? Math.log(value) : undefined,
+  );
   // From no outliers (1) to at least 4, so that a healthy run is a flat line at the bottom.
   const top = logs.reduce<number>((most, value) => Math.max(most, value ?? 0), Math.log(4));
   const xOf = (index: number): number => 1 + (index / (values.length - 1)) * (width - 3);

@@ -14,10 +14,14 @@ export function createStepTables(neuronsHost: HTMLElement, valuesHost: HTMLEleme
   const neurons = panel(neuronsHost, 'Top outlier neurons', 'neurons');
   const values = panel(valuesHost, 'Values', 'values');
   return (state, changes) => {
-    if (!(['run', 'latest', 'inspected', 'metric', 'pinned', 'cursor'] as const).some((key) => changes.has(key))) return;
+    if (!(['run', 'latest', 'inspected', 'metric', 'pinned', 'cursor'] as const).some((key) => changes.has(key)))
+      return;
     const frame = state.inspected ?? state.latest;
     for (const each of [neurons, values]) setText(each.step, frame === undefined ? '' : stepLabel(state, frame));
-    if (state.run === undefined || frame === undefined) return void [neurons, values].forEach(({ table }) => table.replaceChildren());
+    if (state.run === undefined || frame === undefined) {
+      for (const { table } of [neurons, values]) table.replaceChildren();
+      return;
+    }
     if (frame === neurons.shown && state.metric === values.metric) return;
     neurons.shown = frame;
     values.metric = state.metric;
@@ -53,21 +57,36 @@ interface Column {
 }
 
 function head(columns: readonly Column[]): HTMLElement {
-  const cells = columns.map(({ label, title, chosen }) => element('th', { scope: 'col', title, class: chosen ? 'chosen' : undefined }, [label]));
+  const cells = columns.map(({ label, title, chosen }) =>
+    element('th', { scope: 'col', title, class: chosen ? 'chosen' : undefined }, [label]),
+  );
   return element('thead', {}, [element('tr', {}, cells)]);
 }
 
 function neuronRows({ sites }: RunDetail, { topNeurons }: FrameView): HTMLElement[] {
-  const most = Math.min(mostNeurons, topNeurons.reduce((count, list) => Math.max(count, list.length), 0));
-  if (most === 0) return [element('tbody', {}, [element('tr', {}, [element('td', { class: 'quiet' }, ['This run sends no top neurons.'])])])];
-  const ordinals = ['1st', '2nd', '3rd', '4th'].slice(0, most);
-  const rows = sites.slice(0, mostRows).map((site, index) =>
-    element('tr', {}, [
-      element('th', { scope: 'row', title: `${site.path}, ${formatCount(site.width)} neurons` }, [site.name]),
-      ...ordinals.map((_, place) => element('td', {}, neuronCell(topNeurons[index]?.[place]))),
-    ]),
+  const most = Math.min(
+    mostNeurons,
+    topNeurons.reduce((count, list) => Math.max(count, list.length), 0),
   );
-  const columns = ordinals.map((label) => ({ label, title: "a neuron's index, and its share of the energy of the site" }));
+  if (most === 0)
+    return [
+      element('tbody', {}, [
+        element('tr', {}, [element('td', { class: 'quiet' }, ['This run sends no top neurons.'])]),
+      ]),
+    ];
+  const ordinals = ['1st', '2nd', '3rd', '4th'].slice(0, most);
+  const rows = sites
+    .slice(0, mostRows)
+    .map((site, index) =>
+      element('tr', {}, [
+        element('th', { scope: 'row', title: `${site.path}, ${formatCount(site.width)} neurons` }, [site.name]),
+        ...ordinals.map((_, place) => element('td', {}, neuronCell(topNeurons[index]?.[place]))),
+      ]),
+    );
+  const columns = ordinals.map((label) => ({
+    label,
+    title: "a neuron's index, and its share of the energy of the site",
+  }));
   return [head([{ label: 'Site' }, ...columns]), element('tbody', {}, rows)];
 }
 
@@ -76,24 +95,42 @@ function neuronCell(top: TopNeuron | undefined): (Node | string)[] {
   const fill = element('i', { 'aria-hidden': 'true' });
   fill.style.width = `${Math.min(100, Math.max(0, top.share * 100))}%`;
   return [
-    element('span', { class: 'neuron' }, [element('span', { class: 'index' }, [String(top.neuron)]), element('b', {}, [formatShare(top.share)])]),
+    element('span', { class: 'neuron' }, [
+      element('span', { class: 'index' }, [String(top.neuron)]),
+      element('b', {}, [formatShare(top.share)]),
+    ]),
     element('span', { class: 'share-bar' }, [fill]),
   ];
 }
 
 function valueRows({ sites, metrics }: RunDetail, { values }: FrameView, chosen: string): HTMLElement[] {
-  const worst = new Map(metrics.map((metric) => [metric, worstOf((values[metric] ?? []).map(toValue), siteMetric(metric)?.worse ?? 'higher')]));
+  const worst = new Map(
+    metrics.map((metric) => [
+      metric,
+      worstOf((values[metric] ?? []).map(toValue), siteMetric(metric)?.worse ?? 'higher'),
+    ]),
+  );
   const rows = sites.slice(0, mostRows).map((site, index) =>
     element('tr', {}, [
-      element('th', { scope: 'row', title: `${site.path}, ${site.kind}, ${formatCount(site.width)} neurons` }, [site.name]),
+      element('th', { scope: 'row', title: `${site.path}, ${site.kind}, ${formatCount(site.width)} neurons` }, [
+        site.name,
+      ]),
       ...metrics.map((metric) => {
         const value = toValue(values[metric]?.[index]);
-        const classes = [metric === chosen ? 'chosen' : '', isBad(value) ? 'bad' : '', worst.get(metric) === index ? 'worst' : ''];
+        const classes = [
+          metric === chosen ? 'chosen' : '',
+          isBad(value) ? 'bad' : '',
+          worst.get(metric) === index ? 'worst' : '',
+        ];
         return element('td', { class: classes.filter(Boolean).join(' ') || undefined }, [formatValue(value)]);
       }),
     ]),
   );
-  const columns = metrics.map((metric) => ({ label: metricLabel(metric), title: siteMetric(metric)?.definition, chosen: metric === chosen }));
+  const columns = metrics.map((metric) => ({
+    label: metricLabel(metric),
+    title: siteMetric(metric)?.definition,
+    chosen: metric === chosen,
+  }));
   return [head([{ label: 'Site' }, ...columns]), element('tbody', {}, rows)];
 }
 

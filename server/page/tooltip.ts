@@ -18,7 +18,9 @@ export function createTooltip(parent: HTMLElement): Tooltip {
   return {
     show(x, y, heading, rows) {
       setText(title, heading);
-      list.replaceChildren(...rows.flatMap(([label, value]) => [element('dt', {}, [label]), element('dd', {}, [value])]));
+      list.replaceChildren(
+        ...rows.flatMap(([label, value]) => [element('dt', {}, [label]), element('dd', {}, [value])]),
+      );
       root.hidden = false;
       const { width: wide } = parent.getBoundingClientRect();
       const { width, height } = root.getBoundingClientRect();

@@ -1,6 +1,15 @@
 /** Loss and learning rate over the same steps as the metric above: what the training did when the outliers came. */
 import uPlot from 'uplot';
-import { axis, type ChartEvents, commonOptions, drawable, followCursor, onWidth, stepAxis, stepScale } from './chart.ts';
+import {
+  axis,
+  type ChartEvents,
+  commonOptions,
+  drawable,
+  followCursor,
+  onWidth,
+  stepAxis,
+  stepScale,
+} from './chart.ts';
 import { element } from './dom.ts';
 import { formatTick } from './format.ts';
 import { chartHeight, guttersFor } from './layout.ts';
@@ -24,7 +33,10 @@ export function createTrainingChart(host: HTMLElement, store: Store, events: Cha
     if (series === undefined || width === 0) return;
     const { left, right } = guttersFor(width, widestLabel(series.sites));
     const wanted = `${width} ${left}`;
-    if (plot !== undefined && wanted === shape) return plot.setData(dataOf(series));
+    if (plot !== undefined && wanted === shape) {
+      plot.setData(dataOf(series));
+      return;
+    }
     shape = wanted;
     plot?.destroy();
     plot = new uPlot(
@@ -38,8 +50,21 @@ export function createTrainingChart(host: HTMLElement, store: Store, events: Cha
         },
         axes: [
           stepAxis('labelled'),
-          axis({ scale: 'loss', size: left, splits: (_, __, from, to) => linear(from, to), filter: (_, splits) => splits, values: labels }),
-          axis({ scale: 'rate', side: 1, size: right, grid: { show: false }, splits: (_, __, from, to) => linear(from, to), values: labels }),
+          axis({
+            scale: 'loss',
+            size: left,
+            splits: (_, __, from, to) => linear(from, to),
+            filter: (_, splits) => splits,
+            values: labels,
+          }),
+          axis({
+            scale: 'rate',
+            side: 1,
+            size: right,
+            grid: { show: false },
+            splits: (_, __, from, to) => linear(from, to),
+            values: labels,
+          }),
         ],
         series: [
           {},
@@ -64,7 +89,8 @@ export function createTrainingChart(host: HTMLElement, store: Store, events: Cha
 
   return ({ cursor, series }, changes) => {
     if (changes.has('series')) update();
-    if (plot !== undefined && series !== undefined && (changes.has('cursor') || changes.has('series'))) followCursor(plot, cursor, source, series);
+    if (plot !== undefined && series !== undefined && (changes.has('cursor') || changes.has('series')))
+      followCursor(plot, cursor, source, series);
   };
 }
 

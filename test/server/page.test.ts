@@ -1,0 +1,263 @@
+/** The page in a real browser, before the real server, fed by a trainer that speaks the protocol. */
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type RunningServer, startServer } from '../../server/index.ts';
+import { type Frame, noNeuron } from '../../src/frame.ts';
+import type { Hello, Site } from '../../src/messages.ts';
+import { collectProblems, launchBrowser, type PageProblems } from '../support/browser.ts';
+import { freePort } from '../support/process.ts';
+import { requireComponents } from '../support/require-components.ts';
+import { helloOf, join, type Trainer } from './trainer.ts';
+
+const pictures = fileURLToPath(new URL('../../test-output/', import.meta.url));
+const metrics = ['kurtosis', 'input_correlation', 'rms', 'nonfinite'];
+const sites: Site[] = Array.from({ length: 8 }, (_, index) => ({
+  name: `h${index >> 1}/${index % 2 === 0 ? 'attention' : 'mlp'}`,
+  kind: index % 2 === 0 ? 'attention' : 'mlp',
+  path: `gpt/h${index >> 1}`,
+  width: 128,
+}));
+
+function hello(runId: string, changes: Partial<Hello> = {}): Hello {
+  return helloOf(runId, { sites, metrics, scalars: ['loss', 'learning_rate'], startedAt: Date.now(), ...changes });
+}
+
+/** A frame whose kurtosis grows with depth up to `worst` in the last site. */
+function frame(sequence: number, worst: number, changes: { lastSite?: number; neuron?: number } = {}): Frame {
+  const rows = sites.map((_, site) => {
+    const kurtosis = 1 + (worst - 1) * (site / (sites.length - 1)) ** 2;
+    return [site === sites.length - 1 ? (changes.lastSite ?? kurtosis) : kurtosis, 0.1 + site / 20, 1 + site / 4, 0];
+  });
+  const neuron = changes.neuron ?? 17;
+  return {
+    sequence,
+    step: sequence * 5,
+    time: Date.now(),
+    scalars: Float64Array.from([5 * Math.exp(-sequence / 20) + 1.5, 0.01]),
+    values: Float32Array.from(rows.flat()),
+    topNeurons: {
+      count: 2,
+      indices: Uint32Array.from(sites.flatMap(() => [neuron, noNeuron])),
+      shares: Float32Array.from(sites.flatMap(() => [0.25, Number.NaN])),
+    },
+  };
+}
+
+requireComponents(['chromium'])('the page', () => {
+  let browser: Browser;
+  let server: RunningServer;
+  let page: Page;
+  let problems: PageProblems;
+  let requested: Set<string>;
+  const trainers: Trainer[] = [];
+
+  beforeAll(async () => {
+    mkdirSync(pictures, { recursive: true });
+    browser = await launchBrowser();
+  });
+  afterAll(() => browser.close());
+
+  beforeEach(async () => {
+    server = await startServer({ port: 0, database: ':memory:' });
+  });
+  afterEach(async () => {
+    await page.context().close();
+    await Promise.all(trainers.splice(0).map((trainer) => trainer.close()));
+    await server.close();
+  });
+
+  async function open(path = '/', options: BrowserContextOptions = {}): Promise<void> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    page = await context.newPage();
+    problems = collectProblems(page);
+    requested = new Set();
+    page.on('request', (request) => requested.add(new URL(request.url()).host));
+    page.on('websocket', (socket) => requested.add(new URL(socket.url()).host));
+    await page.goto(server.url + path);
+  }
+
+  async function train(description: Hello, worst: readonly number[]): Promise<Trainer> {
+    const trainer = await join(server.url, description);
+    trainers.push(trainer);
+    for (const [sequence, kurtosis] of worst.entries()) trainer.sendFrame(frame(sequence, kurtosis), metrics.length);
+    if (worst.length > 0) await trainer.acknowledged(worst.length - 1);
+    return trainer;
+  }
+
+  const figure = (label: string) => page.locator('.figures > div', { has: page.getByText(label, { exact: true }) });
+  const cell = (row: string, column: number) =>
+    page
+      .locator('table.values tbody tr', { has: page.getByRole('rowheader', { name: row, exact: true }) })
+      .locator('td')
+      .nth(column);
+  const valuesOfStep = (): Promise<string | null> => page.locator('section[aria-label="Values"] .count').textContent();
+
+  /** How many different colours the first canvas of the heatmap holds: 1 where nothing was drawn. */
+  const coloursOfHeatmap = (): Promise<number> =>
+    page.evaluate(`(() => {
+      const canvas = document.querySelector('.heatmap canvas');
+      const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+      return new Set(pixels).size;
+    })()`);
+
+  test('shows a run, follows it live and raises its alerts, without errors and without asking any other host', async () => {
+    const trainer = await train(hello('run-1', { runName: 'gpt-mini lr 1e-2' }), [1.2, 1.3, 1.5, 2, 2.5]);
+    await open();
+
+    await page.getByRole('heading', { level: 1, name: 'gpt-mini lr 1e-2' }).waitFor();
+    await expect.poll(() => figure('Worst kurtosis').textContent()).toContain('2.50h3/mlp');
+    expect(await figure('Step').textContent()).toContain('20');
+    expect(await page.locator('#connection').textContent()).toContain('Live');
+    expect(await cell('h3/mlp', 0).textContent()).toBe('2.50');
+    expect(await coloursOfHeatmap()).toBeGreaterThan(20);
+    expect(await page.locator('.firing').isVisible()).toBe(false);
+
+    // Marked so that a reload of the page would show.
+    await page.evaluate("document.body.dataset['visit'] = 'first'");
+    for (const [index, worst] of [7.5, 8.25, 8.5].entries()) trainer.sendFrame(frame(5 + index, worst), metrics.length);
+    await expect.poll(() => figure('Worst kurtosis').textContent()).toContain('8.50h3/mlp');
+    await expect.poll(() => figure('Step').textContent()).toContain('35');
+    await expect.poll(() => cell('h3/mlp', 0).textContent()).toBe('8.50');
+    const alert = page.locator('.firing .alert');
+    await alert.waitFor();
+    expect(await alert.textContent()).toContain('KurtosisHigh');
+    expect(await alert.textContent()).toContain('Lower the learning rate');
+    await expect.poll(() => page.title()).toBe('(1) gpt-mini lr 1e-2 · outlierscope');
+    expect(await page.evaluate("document.body.dataset['visit']")).toBe('first');
+
+    await page.screenshot({ path: `${pictures}page-live.png`, fullPage: true });
+    expect(problems).toEqual({ consoleErrors: [], failedRequests: [] });
+    expect([...requested]).toEqual([new URL(server.url).host]);
+  });
+
+  test('shows what names a run as text, whatever it says', async () => {
+    const hostile = `<img src=x onerror="document.body.dataset.broken = 1"><script>document.body.dataset.broken = 1</script>`;
+    const named = sites.map((site, index) => ({ ...site, name: `<b>${index}</b>${hostile}`, path: hostile }));
+    await train(hello('run-1', { runName: hostile, sites: named, tags: { [hostile]: hostile } }), [1.2, 9, 9]);
+    await open();
+
+    await page.locator('.firing .alert').waitFor();
+    expect(await page.locator('h1').textContent()).toBe(hostile);
+    expect(await page.locator('table.values tbody th').first().textContent()).toBe(`<b>0</b>${hostile}`);
+    await page.locator('.heatmap').hover();
+    await page.locator('.heatmap .tooltip').waitFor();
+    expect(await page.locator('img[src="x"], main b b, main script').count()).toBe(0);
+    expect(await page.evaluate("document.body.dataset['broken']")).toBeUndefined();
+    expect(problems.consoleErrors).toEqual([]);
+  });
+
+  test('shows infinite values as such', async () => {
+    const trainer = await train(hello('run-1'), [1.2, 1.3]);
+    trainer.sendFrame(frame(2, 1.5, { lastSite: Number.POSITIVE_INFINITY }), metrics.length);
+    await trainer.acknowledged(2);
+    await open();
+
+    await expect.poll(() => cell('h3/mlp', 0).textContent()).toBe('Infinity');
+    expect(await page.locator('.legend-notes').textContent()).toContain('Infinity');
+  });
+
+  test('tells how to begin while there are no runs, and shows the first one that comes', async () => {
+    await open();
+    const example = page.locator('.blank pre');
+    await example.waitFor();
+    expect((await example.textContent())?.split('\n').filter(Boolean)).toHaveLength(4);
+    expect(await example.textContent()).toContain(`url: 'ws://${new URL(server.url).host}'`);
+
+    await train(hello('run-1', { runName: 'the first' }), [1.2]);
+    await page.getByRole('heading', { level: 1, name: 'the first' }).waitFor();
+    expect(await example.isVisible()).toBe(false);
+    expect(new URL(page.url()).hash).toBe('#run=run-1');
+  });
+
+  test('keeps the run and the metric of its address, and changes them by links and keys', async () => {
+    await train(hello('older', { runName: 'the older', startedAt: Date.now() - 60_000 }), [1.2, 1.3]);
+    await train(hello('newer', { runName: 'the newer' }), [1.2, 4.5]);
+    await open('/#run=older&metric=rms');
+    await page.getByRole('heading', { level: 1, name: 'the older' }).waitFor();
+    expect(await page.getByRole('radio', { name: 'RMS' }).isChecked()).toBe(true);
+
+    await page.getByRole('link', { name: /the newer/ }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'the newer' }).waitFor();
+    await page.getByRole('radio', { name: 'RMS' }).focus();
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(() => new URL(page.url()).hash).toBe('#run=newer&metric=nonfinite');
+    await expect.poll(() => page.locator('.heatmap canvas').first().getAttribute('aria-label')).toContain('nonfinite');
+  });
+
+  test('reads a step under the keyboard cursor, and lets go of it', async () => {
+    await train(hello('run-1'), [1.25, 1.5, 1.75, 2]);
+    await open();
+    await expect.poll(valuesOfStep).toBe('step 15, latest');
+    await page.locator('.heatmap').focus();
+    await page.keyboard.press('Home');
+    await expect.poll(valuesOfStep).toBe('step 0');
+    await expect.poll(() => cell('h3/mlp', 0).textContent()).toBe('1.25');
+    expect(await page.locator('.heatmap .tooltip').textContent()).toContain('1.25');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab'); // away: the pinned step stays
+    await expect.poll(valuesOfStep).toBe('step 5, pinned');
+    await page.locator('.heatmap').focus();
+    await page.keyboard.press('Escape');
+    await expect.poll(valuesOfStep).toBe('step 15, latest');
+  });
+
+  test('comes back by itself after a restart of the server, and reads what it missed', async () => {
+    const port = await freePort();
+    await server.close();
+    server = await startServer({ port, database: ':memory:' });
+    await train(hello('run-1'), [1.2, 1.3]);
+    await open();
+    await expect.poll(() => figure('Frames').textContent()).toContain('2');
+
+    await Promise.all([server.close(), page.locator('.notice').waitFor()]);
+    expect(await page.locator('#connection').textContent()).toMatch(/Reconnecting/);
+    trainers.length = 0;
+    server = await startServer({ port, database: ':memory:' });
+    await train(hello('run-1'), [1.2, 1.3, 3.5]);
+
+    await expect.poll(() => figure('Frames').textContent(), { timeout: 20_000 }).toContain('3');
+    await expect.poll(() => figure('Worst kurtosis').textContent()).toContain('3.50');
+    expect(await page.locator('#connection').textContent()).toContain('Live');
+    expect(await page.locator('.notice').isVisible()).toBe(false);
+  });
+
+  test('asks for the token where the server wants one, and keeps it out of the address', async () => {
+    await server.close();
+    server = await startServer({ port: 0, database: ':memory:', token: 'open-sesame' });
+    trainers.push(await join(server.url, hello('run-1', { runName: 'guarded', token: 'open-sesame' })));
+    await open();
+    const input = page.getByLabel('Token');
+    await input.fill('wrong');
+    await page.keyboard.press('Enter');
+    await page.getByText('The server refused this token.').waitFor();
+    expect(await page.locator('h1').isVisible()).toBe(false);
+    await input.fill('open-sesame');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
+    await expect.poll(() => page.locator('#connection').textContent()).toContain('Live');
+
+    await page.context().close();
+    await open('/?token=open-sesame');
+    await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
+    expect(page.url()).toBe(`${server.url}/#run=run-1`);
+  });
+
+  test.each([
+    ['light', 380],
+    ['dark', 380],
+    ['light', 1280],
+    ['dark', 2560],
+  ] as const)('fits a %s screen of %i pixels', async (colorScheme, width) => {
+    const rise = Array.from({ length: 120 }, (_, step) => 1.2 + 7 * Math.exp(-(((step - 50) / 18) ** 2)));
+    await train(hello('run-1', { runName: 'gpt-mini lr 1e-2', tags: { block: 'pre-ln' } }), rise);
+    await open('/', { viewport: { width, height: 900 }, colorScheme });
+    await expect.poll(() => figure('Frames').textContent()).toContain('120');
+    await expect.poll(coloursOfHeatmap).toBeGreaterThan(20);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width);
+    await page.screenshot({ path: `${pictures}page-${width}-${colorScheme}.png`, fullPage: true });
+  });
+});
