@@ -16,6 +16,8 @@ export function outlierMonitor(options: MonitorOptions = {}): OutlierMonitor {
 export { OutlierscopeError } from '../src/errors.ts';
 export type { Alert, Site, SiteKind } from '../src/messages.ts';
 export type { DeliveryReport } from './delivery/delivery.ts';
-export type { CloseOptions, OutlierMonitor, StepReport } from './monitor.ts';
-export type { MonitorOptions } from './options.ts';
+export type { StepReport } from './engine.ts';
+export type { AttentionTensors } from './measure/attention.ts';
+export type { CloseOptions, OutlierMonitor } from './monitor.ts';
+export type { AttentionAdapter, AttentionCall, MonitorOptions } from './options.ts';
 export type { StepMeasurement } from './recorder.ts';

@@ -1,9 +1,25 @@
 /** The monitor's options, checked when it is made: a mistake shows before training, never during it. */
+import type * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
-import { type MetricGroup, metricsOfGroup, type SiteMetricName } from '../src/catalogue.ts';
+import { metricGroups, metricsOfGroup, type SiteMetricName, siteMetrics } from '../src/catalogue.ts';
 import { OutlierscopeError } from '../src/errors.ts';
 import { type Alert, limits } from '../src/messages.ts';
+import type { SiteChoice } from './capture/sites.ts';
+import type { AttentionTensors } from './measure/attention.ts';
+import type { SamplingSettings } from './sampling.ts';
 
+/** One call of an attention layer. */
+export interface AttentionCall {
+  readonly layer: object;
+  readonly inputs: unknown;
+  readonly kwargs: unknown;
+  readonly output: tf.Tensor;
+}
+
+/** Gives the attention of one call, computed again if need be; runs on sampled steps only, off the gradient tape. */
+export type AttentionAdapter = (call: AttentionCall) => AttentionTensors;
+
+const metricNames = siteMetrics.map(({ name }) => name);
 const label = z.string().min(1).max(limits.nameLength);
 
 const schema = z
@@ -14,10 +30,29 @@ const schema = z
     run: label,
     /** A sampled step comes every so many steps. Default 10. */
     every: z.number().int().min(1),
-    /** How much is measured. Default 'standard'. */
-    metrics: z.enum(['essential', 'standard', 'full']),
-    /** Which layers: names or paths of layers, or a pattern for the path. Default: the residual stream. */
-    sites: z.union([z.array(label).min(1), z.instanceof(RegExp)]).optional(),
+    /** The first so many steps are all sampled. Default 0. */
+    warmUpSteps: z.number().int().min(0),
+    /** Samples densely while kurtosis moves and rarely while it does not, within these distances. Default: not. `true`: 1 to 10 x every. */
+    adaptive: z.union([
+      z.boolean(),
+      z
+        .strictObject({ shortest: z.number().int().min(1), longest: z.number().int().min(1) })
+        .refine((bounds) => bounds.shortest <= bounds.longest, {
+          message: 'shortest must not be more than longest',
+        }),
+    ]),
+    /** How much is measured: a group of the catalogue, or names of metrics. Default 'standard'. */
+    metrics: z.union([z.enum(metricGroups), z.array(z.enum(metricNames)).min(1)]),
+    /** Which layers: kinds ('attention'), names or paths of layers, patterns for paths. Default: the residual stream. */
+    sites: z
+      .array(z.union([label, z.instanceof(RegExp)]))
+      .min(1)
+      .refine((sites) => new Set(sites.map(String)).size === sites.length, 'a site is named twice'),
+    /** For layers of a class: gives the attention weights and logits of a call, which are measured then. */
+    attention: z.record(
+      label,
+      z.custom<AttentionAdapter>((value) => typeof value === 'function'),
+    ),
     /** Kept with the run; good for grouping. */
     tags: z.record(label, z.string().max(limits.nameLength)),
     /** Kept with the run: hyperparameters and the like. */
@@ -44,9 +79,10 @@ export type MonitorOptions = z.input<typeof schema>;
 export interface Settings {
   readonly url: string;
   readonly run: string;
-  readonly every: number;
+  readonly sampling: SamplingSettings;
   readonly metrics: readonly SiteMetricName[];
-  readonly sites: readonly string[] | RegExp | undefined;
+  readonly sites: SiteChoice;
+  readonly attention: Readonly<Record<string, AttentionAdapter>>;
   readonly tags: Readonly<Record<string, string>>;
   readonly config: Readonly<Record<string, string | number | boolean | null>>;
   readonly token: string | undefined;
@@ -74,12 +110,19 @@ export function resolveOptions(
     });
   }
   const given = result.data;
+  const { every = 10, metrics = 'standard' } = given;
   return {
     url: given.url ?? 'ws://127.0.0.1:9877',
     run: given.run ?? 'training',
-    every: given.every ?? 10,
-    metrics: metricsOfGroup((given.metrics ?? 'standard') as MetricGroup),
+    sampling: {
+      every,
+      warmUpSteps: given.warmUpSteps ?? 0,
+      adaptive: given.adaptive === true ? { shortest: 1, longest: 10 * every } : given.adaptive || undefined,
+    },
+    metrics:
+      typeof metrics === 'string' ? metricsOfGroup(metrics) : metricNames.filter((name) => metrics.includes(name)),
     sites: given.sites,
+    attention: given.attention ?? {},
     tags: given.tags ?? {},
     config: given.config ?? {},
     token: given.token,

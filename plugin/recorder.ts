@@ -2,11 +2,12 @@
  * Turns what was measured at sampled steps into frames, and hands them to delivery. Knows nothing of TensorFlow.js.
  */
 import { openDelivery } from '#delivery';
-import { catalogueVersion, frameScalars, type SiteMetricName } from '../src/catalogue.ts';
+import { catalogueVersion, frameScalars, type SiteMetricName, siteMetric } from '../src/catalogue.ts';
+import { OutlierscopeError } from '../src/errors.ts';
 import { encodeFrame, type Frame, noNeuron } from '../src/frame.ts';
-import { type Hello, protocolVersion, type Site } from '../src/messages.ts';
+import { type Hello, limits, protocolVersion, type Site } from '../src/messages.ts';
 import type { Delivery, DeliveryEvent, DeliveryReport } from './delivery/delivery.ts';
-import type { SiteMeasurement } from './measure/metrics.ts';
+import type { SiteMeasurement } from './measure/site.ts';
 import type { Settings } from './options.ts';
 
 /** What one sampled step gave. */
@@ -26,6 +27,9 @@ export class Recorder {
   private readonly startedAt = Date.now();
   private readonly sites = new Map<string, Site>();
   private readonly scalars: string[] = frameScalars.map(({ name }) => name);
+  /** The frames' columns, fixed with the first frame. */
+  private metrics: readonly SiteMetricName[] = [];
+  private logged: Record<string, number> = {};
   private started = false;
   private sequence = 0;
   private report: Promise<DeliveryReport> | undefined;
@@ -39,26 +43,67 @@ export class Recorder {
     );
   }
 
-  /** Names a site before its first frame; a site that is known already keeps its place. */
+  hasSite(name: string): boolean {
+    return this.sites.has(name);
+  }
+
+  /**
+   * Names a site before its first frame; a site that is known already keeps its place.
+   * @throws OutlierscopeError when the name stands for a site of another width, or the run has too many sites.
+   */
   declareSite(site: Site): void {
-    if (this.sites.has(site.name)) return;
+    const known = this.sites.get(site.name);
+    if (known !== undefined && known.width !== site.width) {
+      throw new OutlierscopeError(`${site.name} has width ${site.width}, and was ${known.width} before`, {
+        code: 'site-changed',
+        hint: 'give each place in the model a name of its own',
+      });
+    }
+    if (known !== undefined) return;
+    if (this.sites.size >= limits.sites) {
+      throw new OutlierscopeError(`a run has at most ${limits.sites} sites`, {
+        code: 'too-many-sites',
+        hint: 'choose some with the option sites',
+      });
+    }
     this.sites.set(site.name, site);
     if (this.started) this.delivery.post({ kind: 'declare', declare: { type: 'declare', sites: [site], scalars: [] } });
   }
 
+  /** Scalars for the next frame. @throws OutlierscopeError for a name that is the catalogue's own, or a value that is no number. */
+  log(scalars: Readonly<Record<string, number>>): void {
+    for (const [name, value] of Object.entries(scalars)) {
+      const own = frameScalars.some(
+        (scalar) => scalar.name === name && name !== 'gradient_norm' && name !== 'learning_rate',
+      );
+      if (own || typeof value !== 'number' || name.length === 0 || name.length > limits.nameLength) {
+        throw new OutlierscopeError(`cannot log ${JSON.stringify(name)} = ${String(value)}`, {
+          code: 'invalid-scalar',
+          hint: 'give numbers under names of your own',
+        });
+      }
+      this.logged[name] = value;
+    }
+  }
+
+  /** Makes a frame of a step and hands it to delivery. */
   record(measurement: StepMeasurement): void {
-    this.latest = measurement;
-    for (const name of Object.keys(measurement.scalars)) this.declareScalar(name);
+    const scalars = { ...this.logged, ...measurement.scalars };
+    this.logged = {};
+    if (measurement.sites.size > 0) this.latest = { ...measurement, scalars };
+    for (const name of Object.keys(scalars)) this.declareScalar(name);
     if (!this.started) {
       this.started = true;
+      this.metrics = this.settings.metrics.filter((name) => !isAbsent(name, measurement.sites));
       this.delivery.post({ kind: 'start', hello: this.hello() });
     }
-    const frame = this.frame(measurement);
-    this.delivery.post({
-      kind: 'frame',
-      sequence: frame.sequence,
-      bytes: encodeFrame(frame, this.settings.metrics.length),
-    });
+    const frame = this.frame({ ...measurement, scalars });
+    this.delivery.post({ kind: 'frame', sequence: frame.sequence, bytes: encodeFrame(frame, this.metrics.length) });
+  }
+
+  /** What was logged after the last sampled step, as a frame without sites. */
+  recordLeftover(step: number): void {
+    if (this.started && Object.keys(this.logged).length > 0) this.record({ step, scalars: {}, sites: new Map() });
   }
 
   /** Flushes; resolves at the latest when the deadline is over. */
@@ -77,7 +122,8 @@ export class Recorder {
   }
 
   private frame({ step, scalars, sites }: StepMeasurement): Frame {
-    const { metrics, topNeurons: count } = this.settings;
+    const { metrics } = this;
+    const { topNeurons: count } = this.settings;
     const names = [...this.sites.keys()];
     const values = new Float32Array(names.length * metrics.length).fill(Number.NaN);
     const indices = new Uint32Array(names.length * count).fill(noNeuron);
@@ -85,7 +131,7 @@ export class Recorder {
     for (const [row, name] of names.entries()) {
       const measured = sites.get(name);
       for (const [column, metric] of metrics.entries()) {
-        values[row * metrics.length + column] = measured?.metrics[metric as SiteMetricName] ?? Number.NaN;
+        values[row * metrics.length + column] = measured?.metrics[metric] ?? Number.NaN;
       }
       for (const [rank, { neuron, share }] of (measured?.topNeurons ?? []).entries()) {
         indices[row * count + rank] = neuron;
@@ -103,7 +149,7 @@ export class Recorder {
   }
 
   private hello(): Hello {
-    const { run, metrics, topNeurons, tags, config, token } = this.settings;
+    const { run, topNeurons, tags, config, token } = this.settings;
     return {
       type: 'hello',
       protocol: protocolVersion,
@@ -112,7 +158,7 @@ export class Recorder {
       catalogue: catalogueVersion,
       startedAt: this.startedAt,
       sites: [...this.sites.values()],
-      metrics: [...metrics],
+      metrics: [...this.metrics],
       scalars: [...this.scalars],
       topNeurons,
       tags: { ...tags },
@@ -126,6 +172,12 @@ export class Recorder {
     else if (event.kind === 'warning') this.settings.warn(event.text);
     else this.closed(event.report);
   }
+}
+
+/** Columns that no site has would only be empty pages: attention where nothing gives attention, gradients where none are taken. */
+function isAbsent(name: SiteMetricName, sites: ReadonlyMap<string, SiteMeasurement>): boolean {
+  if (siteMetric(name)?.of === 'activations') return false;
+  return ![...sites.values()].some(({ metrics }) => metrics[name] !== undefined);
 }
 
 /** Readable, and unique for every start: the run's name, when it began, and 48 random bits. */

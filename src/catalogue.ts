@@ -7,7 +7,8 @@
  */
 
 /** What a metric costs: each group holds the ones before it. */
-export type MetricGroup = 'essential' | 'standard' | 'full';
+export const metricGroups = ['essential', 'standard', 'full'] as const;
+export type MetricGroup = (typeof metricGroups)[number];
 
 /** Which way a metric goes when training gets sick. */
 export type Worse = 'higher' | 'lower' | 'either';
@@ -140,6 +141,141 @@ export const siteMetrics = [
       help: 'Mean over rows of largest / median absolute activation (He et al. Eq. 2), on at most 64 evenly spaced rows.',
     },
   },
+  {
+    name: 'int8_sqnr',
+    unit: 'decibels',
+    group: 'standard',
+    of: 'activations',
+    definition:
+      '10 log10(sum x^2 / sum (x - q)^2) with q = scale * round(x / scale), scale = max |X| / 127 over the whole tensor, the sums over at most 64 rows',
+    reference: 'symmetric per-tensor absmax quantisation to int8, rounding half to even',
+    worse: 'lower',
+    prometheus: {
+      name: 'outlierscope_int8_sqnr_decibels',
+      help: 'Signal to quantisation noise of the site after int8 rounding with one scale for the tensor, on at most 64 rows: outliers lower it.',
+    },
+  },
+  {
+    name: 'gradient_rms',
+    unit: 'gradient',
+    group: 'standard',
+    of: 'gradients',
+    definition: 'sqrt(mean(G^2)), G the gradient of the loss by the activations of the site',
+    reference: 'root mean square',
+    worse: 'either',
+    prometheus: {
+      name: 'outlierscope_gradient_rms',
+      help: 'Root mean square of the gradient of the loss by the activations of the site.',
+    },
+  },
+  {
+    name: 'gradient_kurtosis',
+    unit: 'ratio',
+    group: 'standard',
+    of: 'gradients',
+    definition: 'kurtosis of the neuron RMS of G',
+    reference: `${paper}, Eq. 1, on gradients`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_gradient_kurtosis',
+      help: 'Kurtosis of neuron RMS (He et al. Eq. 1) of the gradient by the activations of the site.',
+    },
+  },
+  {
+    name: 'gradient_nonfinite',
+    unit: 'values',
+    group: 'standard',
+    of: 'gradients',
+    definition: 'number of values of G that are NaN or infinite',
+    reference: 'IEEE 754',
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_gradient_nonfinite_values',
+      help: 'Values of the gradient by the activations of the site that are NaN or infinite.',
+    },
+  },
+  {
+    name: 'attention_entropy',
+    unit: 'nats',
+    group: 'standard',
+    of: 'attention',
+    definition: 'mean over queries of -sum_k p_k ln p_k, over at most 1024 evenly spread queries',
+    reference: `${paper}; Zhai et al., arXiv 2303.06296`,
+    worse: 'lower',
+    prometheus: {
+      name: 'outlierscope_attention_entropy_nats',
+      help: 'Mean entropy of the attention weights over queries, in nats: towards 0 every query looks at one key.',
+    },
+  },
+  {
+    name: 'max_attention_logit',
+    unit: 'logit',
+    group: 'standard',
+    of: 'attention',
+    definition: 'largest attention logit before softmax, masked ones left out',
+    reference: 'Dehghani et al., arXiv 2302.05442',
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_max_attention_logit',
+      help: 'Largest attention logit before softmax; growth without end precedes divergence.',
+    },
+  },
+  {
+    name: 'kurtosis_raw',
+    unit: 'ratio',
+    group: 'full',
+    of: 'activations',
+    definition:
+      'E[x^4] / E[x^2]^2 over single activations: what other tools call activation kurtosis, a different number from kurtosis',
+    reference: 'fourth standardised moment about 0',
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_kurtosis_raw',
+      help: 'E[x^4]/E[x^2]^2 over single activations, as other tools report it; not the kurtosis of neuron RMS.',
+    },
+  },
+  {
+    name: 'input_correlation_rms',
+    unit: 'ratio',
+    group: 'full',
+    of: 'activations',
+    definition:
+      'root mean square over rows a != b of <x_a, x_b> / (d * mean(X^2)), over at most 512 evenly spread rows',
+    reference: `${paper}, signal propagation`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_input_correlation_rms',
+      help: 'Root mean square off-diagonal entry of X X^T / (d rms^2), on at most 512 rows.',
+    },
+  },
+  {
+    name: 'feature_correlation_rms',
+    unit: 'ratio',
+    group: 'full',
+    of: 'activations',
+    definition:
+      'root mean square over neurons i != j of (X^T X)_ij / (n * mean(X^2)), over at most 512 evenly spread rows',
+    reference: `${paper}, appendix`,
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_feature_correlation_rms',
+      help: 'Root mean square off-diagonal entry of X^T X / (n rms^2), on at most 512 rows.',
+    },
+  },
+  {
+    name: 'effective_rank',
+    unit: 'ratio',
+    group: 'full',
+    of: 'activations',
+    definition:
+      'participation ratio (sum lambda)^2 / sum lambda^2 of the eigenvalues of X^T X, over at most 512 evenly spread rows',
+    reference: 'participation ratio of the uncentred second moments',
+    worse: 'lower',
+    prometheus: {
+      name: 'outlierscope_effective_rank',
+      help: 'Participation ratio of the eigenvalues of X^T X, 1 to the width, on at most 512 rows: towards 1 is rank collapse.',
+    },
+  },
 ] as const satisfies readonly SiteMetric[];
 
 /** Every scalar that a frame carries by itself; users add their own beside these. */
@@ -159,6 +295,17 @@ export const frameScalars = [
     reference: 'the optimiser',
     worse: 'either',
     prometheus: { name: 'outlierscope_learning_rate', help: 'Learning rate at the last sampled step.' },
+  },
+  {
+    name: 'gradient_norm',
+    unit: 'gradient',
+    definition: 'global norm of the gradients by the weights before clipping, where the optimiser or the loop gives it',
+    reference: 'Pascanu et al., arXiv 1211.5063',
+    worse: 'higher',
+    prometheus: {
+      name: 'outlierscope_gradient_norm',
+      help: 'Global norm of the gradients by the weights before clipping, at the last sampled step.',
+    },
   },
   {
     name: 'step_seconds',
@@ -187,12 +334,10 @@ export const frameScalars = [
 export type SiteMetricName = (typeof siteMetrics)[number]['name'];
 export type FrameScalarName = (typeof frameScalars)[number]['name'];
 
-const groupOrder: readonly MetricGroup[] = ['essential', 'standard', 'full'];
-
 /** Names of the site metrics of a group, those of the cheaper groups included, in catalogue order. */
 export function metricsOfGroup(group: MetricGroup): SiteMetricName[] {
-  const limit = groupOrder.indexOf(group);
-  return siteMetrics.filter((metric) => groupOrder.indexOf(metric.group) <= limit).map((metric) => metric.name);
+  const limit = metricGroups.indexOf(group);
+  return siteMetrics.filter((metric) => metricGroups.indexOf(metric.group) <= limit).map((metric) => metric.name);
 }
 
 /** The catalogue's entry of a site metric, or undefined for a name that it does not hold. */

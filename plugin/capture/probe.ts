@@ -1,34 +1,50 @@
 /**
- * The probe: an identity in the forward and backward pass that leaves a summary of what went through.
+ * The probe of one sampled step: an identity in the forward and backward pass that leaves a summary of what went through.
  *
  * `tf.customGrad` keeps what happens inside off the gradient tape, so the summaries cost no memory in the backward pass, and
  * its gradient function sees dy. Everything is read back by one download at the end of the step.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { type AttentionTensors, summariseAttention } from '../measure/attention.ts';
 import {
-  countNonfinite,
+  gradientParts,
   layoutOf,
   readSummary,
   type Summary,
   type SummaryLayout,
   type SummaryParts,
-  summarise,
   summaryLength,
-} from '../measure/summary.ts';
+} from '../measure/layout.ts';
+import { countNonfinite, summarise } from '../measure/summary.ts';
 
-/** What was seen at one site in one step: a summary for each forward pass. */
+/** What was seen at one site in one step. */
 export interface Observed {
-  readonly activations: Summary[];
-  /** NaN and infinite activations. */
+  readonly activations: SeenTensor;
+  readonly gradients: SeenTensor;
+  readonly attention: Float32Array[];
+}
+
+/** A summary for each pass. */
+export interface SeenTensor {
+  readonly summaries: Summary[];
+  /** NaN and infinite values. */
   nonfinite: number;
 }
 
-interface Passing {
+/** What is measured of a site's tensors. */
+export interface ProbeParts {
+  readonly activations: SummaryParts;
+  readonly gradients: 'measured' | 'left out';
+}
+
+interface Pending {
   readonly site: string;
-  readonly layout: SummaryLayout;
   readonly vector: tf.Tensor2D;
-  /** Shares its data with the activations, so it costs nothing; kept for the rare case that they must be looked at again. */
-  readonly activations: tf.Tensor;
+  /** Takes the vector's values when they are on the host. */
+  readonly read: (observed: Observed, values: Float32Array, offset: number) => void;
+  readonly length: number;
+  /** Shares its data with what was measured; kept for the rare case that it must be looked at again. */
+  readonly kept: tf.Tensor | undefined;
 }
 
 /** Is a gradient being recorded? Only then is a forward pass part of training; `kwargs.training` is true in fit alone. */
@@ -38,33 +54,74 @@ export function isTrainingPass(): boolean {
 
 /** Collects the summaries of one step. */
 export class StepProbe {
-  private readonly passing: Passing[] = [];
-  private readonly parts: SummaryParts;
-  private readonly onFault: (error: unknown) => void;
+  private readonly pending: Pending[] = [];
+  private readonly parts: ProbeParts;
+  private readonly onFault: (site: string, error: unknown) => void;
   /** Seconds spent here so far. */
   seconds = 0;
 
   /** `onFault` hears of what went wrong in here; training never does. */
-  constructor(parts: SummaryParts, onFault: (error: unknown) => void) {
+  constructor(parts: ProbeParts, onFault: (site: string, error: unknown) => void) {
     this.parts = parts;
     this.onFault = onFault;
   }
 
   /** Identity on [..., d]; to be used in the forward pass of a training step. */
   observe<T extends tf.Tensor>(site: string, x: T): T {
-    return tf.customGrad((...inputs) => {
-      this.record(site, inputs[0] as tf.Tensor);
-      return { value: tf.clone(inputs[0] as tf.Tensor), gradFunc: (dy: tf.Tensor) => tf.clone(dy) };
-    })(x) as T;
+    const identity = tf.customGrad((...inputs) => {
+      this.measure(site, 'activations', inputs[0] as tf.Tensor, this.parts.activations);
+      return { value: tf.clone(inputs[0] as tf.Tensor), gradFunc: (dy: tf.Tensor) => this.passBack(site, dy) };
+    });
+    return identity(x) as T;
   }
 
-  private record(site: string, x: tf.Tensor): void {
+  /** Measures without being part of the computation: for passes that no gradient is taken of. */
+  observeOnly(site: string, x: tf.Tensor): void {
+    this.measure(site, 'activations', x, this.parts.activations);
+  }
+
+  /** Measures attention; `tensors` is called off the tape, and nothing of this takes part in the computation. */
+  observeAttention(site: string, tensors: () => AttentionTensors): void {
+    const offTape = tf.customGrad(() => {
+      this.guarded(site, () => {
+        const vector = tf.tidy(() => summariseAttention(tensors()));
+        this.add(site, vector, 2, (observed, values, offset) =>
+          observed.attention.push(values.slice(offset, offset + 2)),
+        );
+      });
+      return { value: tf.scalar(0), gradFunc: () => [] };
+    });
+    offTape().dispose();
+  }
+
+  private passBack(site: string, dy: tf.Tensor): tf.Tensor {
+    if (this.parts.gradients === 'measured') this.measure(site, 'gradients', dy, gradientParts);
+    return tf.clone(dy);
+  }
+
+  private measure(site: string, role: 'activations' | 'gradients', x: tf.Tensor, parts: SummaryParts): void {
+    this.guarded(site, () => {
+      const layout = layoutOf(x.shape, parts);
+      const kept = tf.keep(tf.clone(x));
+      const read = (observed: Observed, values: Float32Array, offset: number): void => {
+        const summary = readSummary(values, offset, layout);
+        if (inRange(summary)) observed[role].summaries.push(summary);
+        else lookAgain(observed[role], layout, kept);
+      };
+      this.add(site, summarise(x, layout), summaryLength(layout), read, kept);
+    });
+  }
+
+  private add(site: string, vector: tf.Tensor2D, length: number, read: Pending['read'], kept?: tf.Tensor): void {
+    this.pending.push({ site, vector: tf.keep(vector), length, read, kept });
+  }
+
+  private guarded(site: string, work: () => void): void {
     const begin = performance.now();
     try {
-      const layout = layoutOf(x.shape, this.parts);
-      this.passing.push({ site, layout, vector: tf.keep(summarise(x, layout)), activations: tf.keep(tf.clone(x)) });
+      work();
     } catch (error) {
-      this.onFault(error);
+      this.onFault(site, error);
     }
     this.seconds += (performance.now() - begin) / 1000;
   }
@@ -73,7 +130,7 @@ export class StepProbe {
   gather(extra: readonly tf.Tensor[]): tf.Tensor2D {
     return tf.tidy(() => {
       const scalars = extra.map((scalar) => tf.reshape(tf.cast(scalar, 'float32'), [1, 1]) as tf.Tensor2D);
-      const pieces = [...this.passing.map(({ vector }) => vector), ...scalars];
+      const pieces = [...this.pending.map(({ vector }) => vector), ...scalars];
       return pieces.length === 0 ? tf.zeros<tf.Rank.R2>([1, 0]) : tf.concat(pieces, 1);
     });
   }
@@ -82,42 +139,46 @@ export class StepProbe {
   finish(values: Float32Array): { sites: Map<string, Observed>; extra: Float32Array } {
     const sites = new Map<string, Observed>();
     let offset = 0;
-    for (const { site, layout, activations } of this.passing) {
-      const observed = sites.get(site) ?? { activations: [], nonfinite: 0 };
+    for (const { site, read, length } of this.pending) {
+      const observed = sites.get(site) ?? { activations: nothingSeen(), gradients: nothingSeen(), attention: [] };
       sites.set(site, observed);
-      const summary = readSummary(values, offset, layout);
-      offset += summaryLength(layout);
-      if (inRange(summary)) observed.activations.push(summary);
-      else this.lookAgain(observed, layout, activations);
+      read(observed, values, offset);
+      offset += length;
     }
     this.dispose();
     return { sites, extra: values.subarray(offset) };
   }
 
-  /** Squares overflowed, underflowed or are not finite: scale first, and count what is not finite. A second download, rarely. */
-  private lookAgain(observed: Observed, layout: SummaryLayout, x: tf.Tensor): void {
-    const [absmax, nonfinite] = tf.tidy(() => [tf.max(tf.abs(x)).dataSync()[0], countNonfinite(x).dataSync()[0]]) as [
-      number,
-      number,
-    ];
-    const scale = nonfinite === 0 && absmax > 0 ? 1 / absmax : 1;
-    // 1 / absmax leaves float32 below 3e-39, where activations are subnormal and as good as zero.
-    const safe = Math.min(scale, 1e38);
-    const again = tf.tidy(() => summarise(x, layout, safe).dataSync() as Float32Array);
-    observed.activations.push(readSummary(again, 0, layout, safe));
-    observed.nonfinite += nonfinite;
-  }
-
   /** Gives all tensors back. */
   dispose(): void {
-    for (const { vector, activations } of this.passing) tf.dispose([vector, activations]);
-    this.passing.length = 0;
+    for (const { vector, kept } of this.pending) tf.dispose(kept === undefined ? vector : [vector, kept]);
+    this.pending.length = 0;
   }
 }
 
-/** Far enough from float32's ends, 1.2e-38 and 3.4e38, that neither the largest square nor its millionth is lost. */
-function inRange({ largestSquare, squares }: Summary): boolean {
-  if (!(largestSquare > 1e-24 && largestSquare < 1e32)) return false;
-  for (const square of squares) if (!Number.isFinite(square)) return false;
-  return true;
+function nothingSeen(): SeenTensor {
+  return { summaries: [], nonfinite: 0 };
+}
+
+/**
+ * Far enough from float32's ends, 1.2e-38 and 3.4e38, that neither the largest square (or its square, where fourth powers
+ * are taken) nor its millionth part is lost.
+ */
+function inRange({ largestSquare, squares, fourthPowers, gram }: Summary): boolean {
+  const [least, most] = fourthPowers.length > 0 || gram.length > 0 ? [1e-12, 1e12] : [1e-24, 1e32];
+  const largest = largestSquare[0] as number;
+  return largest > least && largest < most && squares.every(Number.isFinite);
+}
+
+/** Scales so that the largest magnitude is 1, and counts what is not finite: a second download, in the rare case. */
+function lookAgain(seen: SeenTensor, layout: SummaryLayout, x: tf.Tensor): void {
+  const [absmax, nonfinite] = tf.tidy(() => [tf.max(tf.abs(x)).dataSync()[0], countNonfinite(x).dataSync()[0]]) as [
+    number,
+    number,
+  ];
+  // Below 1e-38 numbers are subnormal, and as good as zero.
+  const scale = nonfinite === 0 && absmax > 1e-38 ? 1 / absmax : 1;
+  const values = tf.tidy(() => summarise(x, layout, scale).dataSync<'float32'>());
+  seen.summaries.push(readSummary(values, 0, layout, scale));
+  seen.nonfinite += nonfinite;
 }

@@ -2,6 +2,16 @@
 
 const goldenRatio = (Math.sqrt(5) - 1) / 2;
 
+/** How many rows are looked at, at most. */
+export const sampledRowCount = {
+  /** max_median_ratio and int8_sqnr. */
+  sample: 64,
+  /** The two correlations by root mean square, and the effective rank. */
+  gram: 512,
+  /** Queries for attention_entropy. */
+  queries: 1024,
+} as const;
+
 /**
  * `count` of `n` rows, spread evenly by multiples of the golden ratio: an even stride would fall into step with the sequence
  * length and see, for instance, every first position and no other. All rows when there are no more than `count`.

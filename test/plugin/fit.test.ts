@@ -1,6 +1,6 @@
 /** A real model.fit on native TensorFlow, through the callback, over a real websocket, into a real server. */
 import * as tf from '@tensorflow/tfjs-core';
-import { EarlyStopping, type LayersModel, layers, model as createModel, sequential } from '@tensorflow/tfjs-layers';
+import { model as createModel, EarlyStopping, type LayersModel, layers, sequential } from '@tensorflow/tfjs-layers';
 import { type OutlierMonitor, outlierMonitor } from 'outlierscope';
 import { gpt } from 'outlierscope/op-block';
 import { AdamW } from 'outlierscope/optimizers';
@@ -32,9 +32,11 @@ describeNative('a monitor in model.fit', () => {
     const report = await monitor.close();
 
     expect(report).toEqual({ accepted: 6, delivered: 6, dropped: 0, undelivered: 0 });
-    const series = await ask<{ steps: number[]; sites: string[]; scalars: { loss: number[]; learning_rate: number[] } }>(
-      `${monitor.runId}/series?metric=kurtosis`,
-    );
+    const series = await ask<{
+      steps: number[];
+      sites: string[];
+      scalars: { loss: number[]; learning_rate: number[] };
+    }>(`${monitor.runId}/series?metric=kurtosis`);
     expect(series.steps).toEqual([0, 2, 4, 6, 8, 10]);
     expect(series.sites).toEqual(['h0_attention_add', 'h0_mlp_add', 'h1_attention_add', 'h1_mlp_add']);
     expect(series.scalars.loss[0]).toBeGreaterThan(history.history['loss']?.[1] as number);
@@ -48,10 +50,12 @@ describeNative('a monitor in model.fit', () => {
     const { model, x, y } = build();
     const residual = createModel({
       inputs: model.inputs,
-      outputs: model.layers.filter(({ name }) => name.endsWith('_add')).map(({ output }) => output as tf.Tensor & never),
+      outputs: model.layers
+        .filter(({ name }) => name.endsWith('_add'))
+        .map(({ output }) => output as tf.Tensor & never),
     });
     // What the first batch gives before the first update: by another road, and by naive float64 arithmetic.
-    const outputs = residual.predict(x.slice(0, batchSize)) as tf.Tensor[];
+    const outputs = residual.predict(tf.slice(x, 0, batchSize)) as tf.Tensor[];
     const expected = outputs.map((output) => {
       const rows = Array.from({ length: batchSize * size.positions }, (_, row) =>
         Array.from(output.dataSync().subarray(row * size.width, (row + 1) * size.width)),
@@ -61,14 +65,19 @@ describeNative('a monitor in model.fit', () => {
     await model.fit(x, y, { batchSize, epochs: 1, shuffle: false, verbose: 0, callbacks: [monitor] });
     await monitor.close();
 
-    const frame = await ask<{ step: number; values: Record<string, number[]>; topNeurons: unknown[][] }>(`${monitor.runId}/frames/0`);
+    const frame = await ask<{ step: number; values: Record<string, number[]>; topNeurons: unknown[][] }>(
+      `${monitor.runId}/frames/0`,
+    );
     expect(frame.step).toBe(0);
     for (const [site, reference] of expected.entries()) {
       const flat = reference.rows.flat();
       expect(frame.values['kurtosis']?.[site]).toBeCloseTo(reference.kurtosis, 4);
       expect(frame.values['input_correlation']?.[site]).toBeCloseTo(reference.correlation, 5);
       expect(frame.values['absmax']?.[site]).toBeCloseTo(Math.max(...flat.map(Math.abs)), 5);
-      expect(frame.values['rms']?.[site]).toBeCloseTo(Math.sqrt(flat.reduce((sum, v) => sum + v * v, 0) / flat.length), 6);
+      expect(frame.values['rms']?.[site]).toBeCloseTo(
+        Math.sqrt(flat.reduce((sum, v) => sum + v * v, 0) / flat.length),
+        6,
+      );
       // 128 rows, of which 64 are looked at: near, not equal.
       expect((frame.values['max_median_ratio']?.[site] as number) / reference.ratio).toBeCloseTo(1, 0);
       expect(frame.values['nonfinite']?.[site]).toBe(0);
@@ -93,7 +102,13 @@ describeNative('a monitor in model.fit', () => {
     const [plain, watched] = [build(), build()];
     await plain.model.fit(plain.x, plain.y, { batchSize, epochs: 1, shuffle: false, verbose: 0 });
     const monitor = watch({ every: 1 });
-    await watched.model.fit(watched.x, watched.y, { batchSize, epochs: 1, shuffle: false, verbose: 0, callbacks: [monitor] });
+    await watched.model.fit(watched.x, watched.y, {
+      batchSize,
+      epochs: 1,
+      shuffle: false,
+      verbose: 0,
+      callbacks: [monitor],
+    });
     await monitor.close();
     for (const [index, weight] of watched.model.getWeights().entries()) {
       const other = plain.model.getWeights()[index] as tf.Tensor;
@@ -113,27 +128,45 @@ describeNative('a monitor in model.fit', () => {
       validationData: [x, y],
       callbacks: [monitor, new EarlyStopping({ monitor: 'val_loss', patience: 5 })],
     });
-    expect((await monitor.close()).accepted).toBe(6);
+    // Six training batches, and what validation gave after the last of them.
+    expect((await monitor.close()).accepted).toBe(7);
     expect(monitor.faults).toBe(0);
+    const { scalars, values } = await ask<{ scalars: Record<string, number>; values: Record<string, number[]> }>(
+      `${monitor.runId}/frames/5`,
+    );
+    expect(scalars['val_loss']).toBeGreaterThan(0);
+    expect(values['kurtosis']).toEqual([null, null, null, null]);
   });
 
   test('names attach(model) where TensorFlow.js does not hand the model over', async () => {
     const { model, x, y } = build();
     const monitor = watch();
-    const fitting = model.fit(x, y, { batchSize, epochs: 1, verbose: 0, callbacks: [{ onBatchEnd: () => {} }, monitor] as never });
+    const fitting = model.fit(x, y, {
+      batchSize,
+      epochs: 1,
+      verbose: 0,
+      callbacks: [{ onBatchEnd: () => {} }, monitor] as never,
+    });
     await expect(fitting).rejects.toThrow(/monitor\.attach\(model\)/);
     monitor.attach(model);
     model.stopTraining = false;
-    (model as { isTraining: boolean }).isTraining = false;
-    await model.fit(x, y, { batchSize, epochs: 1, verbose: 0, callbacks: [{ onBatchEnd: () => {} }, monitor] as never });
+    (model as unknown as { isTraining: boolean }).isTraining = false;
+    await model.fit(x, y, {
+      batchSize,
+      epochs: 1,
+      verbose: 0,
+      callbacks: [{ onBatchEnd: () => {} }, monitor] as never,
+    });
     expect((await monitor.close()).delivered).toBe(3);
   });
 
   test('lists what there is when no layer matches', () => {
     const model = sequential({ layers: [layers.dense({ units: 4, inputShape: [3], name: 'only' })] });
-    expect(() => watch().attach(model)).toThrow(/no layer matches.*only \(Dense\)/s);
+    expect(() => watch().attach(model)).toThrow(/no layer is part of a residual stream.*only \(Dense, logits\)/s);
     const { model: transformer } = build();
-    expect(() => watch({ sites: ['h0_mlp_add', 'h7_mlp_add'] }).attach(transformer)).toThrow(/no layer is called h7_mlp_add/);
+    expect(() => watch({ sites: ['h0_mlp_add', 'h7_mlp_add'] }).attach(transformer)).toThrow(
+      /no layer is called h7_mlp_add/,
+    );
   });
 
   test('trains on when there is no server, with one warning, and counts what was not delivered', async () => {
@@ -153,7 +186,8 @@ function build(): { model: LayersModel; x: tf.Tensor2D; y: tf.Tensor3D } {
   const probabilities = layers.softmax({ axis: -1 }).apply(logits.outputs);
   const model = createModel({ inputs: logits.inputs, outputs: probabilities as never });
   model.compile({ optimizer: new AdamW({ learningRate: 0.01, clipNorm: 1 }), loss: 'sparseCategoricalCrossentropy' });
-  const tokens = (seed: number) => tf.randomUniform([examples, size.positions], 0, size.vocabulary, 'int32', seed) as tf.Tensor2D;
+  const tokens = (seed: number) =>
+    tf.randomUniform([examples, size.positions], 0, size.vocabulary, 'int32', seed) as tf.Tensor2D;
   const y = tf.tidy(() => tf.cast(tf.expandDims(tokens(2), -1), 'float32')) as tf.Tensor3D;
   return { model, x: tokens(1), y };
 }
