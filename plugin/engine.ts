@@ -248,12 +248,12 @@ export class Engine {
   /** Off sampled steps: a loss that lies on the host costs nothing to check. When it stops being finite, that is a frame. */
   private checkLoss(step: number, loss: unknown): void {
     if (typeof loss !== 'number') return;
-    const isFinite = Number.isFinite(loss);
-    if (!isFinite && this.lossWasFinite) {
+    const finite = Number.isFinite(loss);
+    if (!finite && this.lossWasFinite) {
       this.recorder.record({ step, scalars: { loss }, sites: new Map() });
       this.sampler.hurry(step + 1);
     }
-    this.lossWasFinite = isFinite;
+    this.lossWasFinite = finite;
   }
 
   private whyNothingSeen(): string {

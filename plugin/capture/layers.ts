@@ -9,7 +9,6 @@ export interface LayerLike {
   /** A model's own nodes, by `layer_ib-index`. */
   readonly containerNodes?: ReadonlySet<string>;
   readonly outputLayers?: readonly LayerLike[];
-  readonly model?: LayerLike;
   getClassName(): string;
 }
 

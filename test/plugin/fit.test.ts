@@ -162,7 +162,7 @@ describeNative('a monitor in model.fit', () => {
 
   test('lists what there is when no layer matches', () => {
     const model = sequential({ layers: [layers.dense({ units: 4, inputShape: [3], name: 'only' })] });
-    expect(() => watch().attach(model)).toThrow(/no layer is part of a residual stream.*only \(Dense, logits\)/s);
+    expect(() => watch().attach(model)).toThrow(/no layer is part of a residual stream.*only \(Dense, custom\)/s);
     const { model: transformer } = build();
     expect(() => watch({ sites: ['h0_mlp_add', 'h7_mlp_add'] }).attach(transformer)).toThrow(
       /no layer is called h7_mlp_add/,
