@@ -96,9 +96,9 @@ function snakeCase(className: string): string {
 
 function kindOf(layer: LayerLike, className: string, parent: LayerLike): SiteKind {
   if (className === 'Add') return 'residual';
+  if (/norm/i.test(className)) return 'norm';
   const names = `${className} ${layer.name}`;
   if (/attention|\battn\b/i.test(names)) return 'attention';
-  if (/norm/i.test(className)) return 'norm';
   if (/embedding/i.test(className)) return 'embedding';
   if (/mlp|feed_?forward|\bffn\b/i.test(names)) return 'mlp';
   // A block: its output is the residual stream that the next block reads.
