@@ -50,6 +50,8 @@ export function commonOptions(
     cursor: {
       drag: { x: true, y: false, setScale: false, dist: 6 },
       y: false,
+      // Onto the closest step, as in the heatmap.
+      move: (plot, left, top) => [left < 0 ? left : plot.valToPos(plot.data[0]?.[plot.posToIdx(left)] ?? 0, 'x'), top],
       points: { size: 7, width: 1.5, one: true },
     },
     select: { show: true, left: 0, top: 0, width: 0, height: 0 },
@@ -88,8 +90,11 @@ export function stepScale(steps: () => readonly number[]): uPlot.Scale {
 export function followCursor(plot: uPlot, cursor: Cursor | undefined, source: Cursor['source'], series: Series): void {
   if (cursor?.source === source) return;
   const step = cursor === undefined ? undefined : series.steps[closestIndex(series.steps, cursor.step)];
-  const left = step === undefined ? -10 : plot.valToPos(step, 'x');
-  plot.setCursor({ left, top: step === undefined ? -10 : 0 }, false);
+  // After uPlot has taken over data given to it just now, which it does in a microtask: until then the old scale holds.
+  queueMicrotask(() => {
+    const left = step === undefined ? -10 : plot.valToPos(step, 'x');
+    plot.setCursor({ left, top: step === undefined ? -10 : 0 }, false);
+  });
 }
 
 /** What uPlot can draw of a row: a gap where the value is no number, or none that the scale can show. */

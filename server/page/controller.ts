@@ -1,15 +1,15 @@
-/** Keeps the state true to the server: reads it, follows it live, and reads again wherever the live frames leave a gap. */
+/** Keeps the state true to the server: the list of runs, the selected run, the live connection, the page's address. */
 import { AnswerError, api, token, UnauthorisedError } from './api.ts';
+import { createFollower } from './follow.ts';
 import { type Live, openLive } from './live.ts';
 import { parseHash, toHash } from './location-hash.ts';
-import { admit, toSeries, toValue, withFrame } from './series.ts';
+import { screenClock } from './screen-clock.ts';
+import { toValue } from './series.ts';
 import { initialState, type Store } from './state.ts';
-import type { Alert, FrameView, LiveMessage, RunSummary, StepRange } from './types.ts';
+import type { LiveMessage, RunSummary, StepRange } from './types.ts';
 
 /** Runs other than the selected one send no frames here; the list is read again this often. */
 const runsEveryMs = 5_000;
-/** Past this many steps the series is read again, thinned by the server. */
-const mostSteps = 3_000;
 /** Until the socket says something, the page waits this long before it reads without it. */
 const socketPatienceMs = 2_000;
 
@@ -23,11 +23,7 @@ export interface Controller {
 
 export function createController(store: Store): Controller {
   let live: Live | undefined;
-  let lastSequence = -1;
-  /** Counts selections and reads, so that an answer that comes late is dropped. */
-  let generation = 0;
-  /** Frames and alerts that arrived while the run was being read; undefined when it is not. */
-  let arrived: { frames: FrameView[]; alerts: Alert[] } | undefined;
+  const follower = createFollower(store, api, screenClock, reread);
 
   async function guarded(read: () => Promise<void>): Promise<void> {
     try {
@@ -76,34 +72,14 @@ export function createController(store: Store): Controller {
   }
 
   async function readRun(id: string): Promise<void> {
-    const own = ++generation;
-    arrived ??= { frames: [], alerts: [] };
     try {
-      // The run first: what is missing from its latest frame on is in the series or among the frames that arrive meanwhile.
-      const run = await api.run(id);
-      if (own !== generation) return;
-      const known = store.get().metric;
-      const metric = run.metrics.includes(known) ? known : (run.metrics[0] ?? known);
-      const [series, alerts] = await Promise.all([api.series(id, metric, store.get().range), api.alerts(id)]);
-      if (own !== generation) return;
-      lastSequence = run.latest?.sequence ?? -1;
-      store.set({ run, metric, alerts, series: toSeries(series), latest: run.latest ?? undefined, problem: undefined });
-      const { frames, alerts: news } = arrived;
-      arrived = undefined;
-      for (const alert of news) takeAlert(alert);
-      const lastRead = series.steps.at(-1) ?? -1;
-      for (const frame of frames) {
-        if (frame.step > lastRead) take(frame);
-        else lastSequence = Math.max(lastSequence, frame.sequence); // the series was read after it had arrived
-      }
+      await follower.read(id);
     } catch (error) {
-      if (own !== generation) return;
+      if (store.get().selected !== id) return;
       if (!(error instanceof AnswerError && error.status === 404)) throw error;
       // An address that was kept for longer than its run: show the newest one instead.
       store.set({ selected: undefined });
       await readRuns();
-    } finally {
-      if (own === generation) arrived = undefined;
     }
   }
 
@@ -119,33 +95,11 @@ export function createController(store: Store): Controller {
       if (selected === undefined) select(message.run.id);
       else if (selected === message.run.id) reread(); // no frame may follow one that was missed
     } else if (message.type === 'alert') {
-      if (message.alert.runId !== store.get().selected) return;
-      arrived?.alerts.push(message.alert);
-      takeAlert(message.alert);
+      if (message.alert.runId === store.get().selected) follower.alert(message.alert);
     } else if (message.type === 'frame') {
       upsert(message.summary);
-      if (message.run !== store.get().selected) return;
-      if (arrived !== undefined) arrived.frames.push(message.frame);
-      else take(message.frame);
+      if (message.run === store.get().selected) follower.frame(message.frame);
     }
-  }
-
-  function take(frame: FrameView): void {
-    if (arrived !== undefined) return; // an earlier frame of this batch already asked for a new reading
-    const { series, range } = store.get();
-    const admission = admit(lastSequence, frame.sequence);
-    if (admission === 'duplicate' || series === undefined) return;
-    const extended = range === undefined || frame.step <= range.to ? withFrame(series, frame) : series;
-    if (admission === 'gap' || extended === undefined || extended.steps.length > mostSteps) {
-      reread();
-    } else {
-      lastSequence = frame.sequence;
-      store.set({ series: extended, latest: frame });
-    }
-  }
-
-  function takeAlert(alert: Alert): void {
-    store.set({ alerts: [alert, ...store.get().alerts.filter(({ id }) => id !== alert.id)] });
   }
 
   function upsert(run: RunSummary): void {
@@ -163,8 +117,7 @@ export function createController(store: Store): Controller {
 
   function select(id: string): void {
     if (store.get().selected === id) return;
-    generation++;
-    arrived = undefined;
+    follower.forget();
     const { run, series, alerts, latest, cursor, pinned, inspected, range } = initialState;
     store.set({ selected: id, run, series, alerts, latest, cursor, pinned, inspected, range });
     writeHash();

@@ -24,7 +24,7 @@ import { createTooltip } from './tooltip.ts';
 import type { Value } from './types.ts';
 
 /** More lines than this are no picture; of a deeper model the sites with the largest values are drawn. */
-export const mostLines = 64;
+export const mostLines = 48;
 
 const source = 'metric-chart';
 
@@ -141,7 +141,7 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
 
 function lineOf(site: number, sites: number): uPlot.Series {
   const colour = toCss(depthColour(sites < 2 ? 1 : site / (sites - 1), theme().ground));
-  return { stroke: colour, width: 1.5, points: { show: false }, spanGaps: false };
+  return { stroke: colour, width: sites > 24 ? 1 : 1.5, points: { show: false }, spanGaps: false };
 }
 
 function valueScale(kind: ScaleKind): uPlot.Scale {
