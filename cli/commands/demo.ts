@@ -10,7 +10,8 @@ smaller model trains on WebAssembly or plain JavaScript.
 
 Examples:
   $ outlierscope demo
-  $ outlierscope demo --steps 150 --json`;
+  $ outlierscope demo --steps 150 --json
+`;
 
 interface Flags {
   readonly steps: number;

@@ -5,7 +5,7 @@ import type { Alert } from '../../src/messages.ts';
 import { createProgress, type Progress } from '../progress.ts';
 import { type BackendChoice, chooseBackend } from './backend.ts';
 import { startDemoServer } from './server.ts';
-import { nativeSettings, smallSettings } from './settings.ts';
+import { settingsFor } from './settings.ts';
 import { type DemoSummary, inWords, summarise } from './summary.ts';
 import { buildModel, train } from './train.ts';
 
@@ -47,7 +47,7 @@ async function trainAndSummarise(
   serverUrl: string,
   progress: Progress,
 ): Promise<DemoSummary> {
-  const settings = backend === 'tensorflow' ? nativeSettings : smallSettings;
+  const settings = settingsFor(backend);
   const model = buildModel(settings, seed);
   const parameters = model.countParams();
   const monitor = outlierMonitor({

@@ -165,7 +165,7 @@ describeNative('a monitor in model.fit', () => {
     expect(() => watch().attach(model)).toThrow(/no layer is part of a residual stream.*only \(Dense, custom\)/s);
     const { model: transformer } = build();
     expect(() => watch({ sites: ['h0_mlp_add', 'h7_mlp_add'] }).attach(transformer)).toThrow(
-      /no layer is called h7_mlp_add/,
+      /no layer matches h7_mlp_add/,
     );
   });
 
