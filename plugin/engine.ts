@@ -129,6 +129,7 @@ export class Engine {
   endStep(report: StepReport): PendingStep | undefined {
     const step = this.stepNumber++;
     const { probe } = this;
+    this.recorder.poll();
     this.capture.remove();
     this.probe = undefined;
     if (probe === undefined) {

@@ -3,7 +3,7 @@
  */
 import { openDelivery } from '#delivery';
 import { catalogueVersion, frameScalars, type SiteMetricName, siteMetric } from '../src/catalogue.ts';
-import { OutlierscopeError } from '../src/errors.ts';
+import { messageOf, OutlierscopeError } from '../src/errors.ts';
 import { encodeFrame, type Frame, noNeuron } from '../src/frame.ts';
 import { type Hello, limits, protocolVersion, type Site } from '../src/messages.ts';
 import type { Delivery, DeliveryEvent, DeliveryReport } from './delivery/delivery.ts';
@@ -34,6 +34,8 @@ export class Recorder {
   private sequence = 0;
   private report: Promise<DeliveryReport> | undefined;
   private closed: (report: DeliveryReport) => void = () => {};
+  /** Delivery ended, by itself when this came before `close`. */
+  private ended: DeliveryReport | undefined;
 
   constructor(settings: Settings) {
     this.settings = settings;
@@ -86,6 +88,11 @@ export class Recorder {
     }
   }
 
+  /** Hands over alerts and warnings that have come by now. */
+  poll(): void {
+    this.delivery.poll();
+  }
+
   /** Makes a frame of a step and hands it to delivery. */
   record(measurement: StepMeasurement): void {
     const scalars = { ...this.logged, ...measurement.scalars };
@@ -110,6 +117,7 @@ export class Recorder {
   close(outcome: 'finished' | 'failed', deadlineMilliseconds: number): Promise<DeliveryReport> {
     this.report ??= new Promise((resolve) => {
       this.closed = resolve;
+      if (this.ended !== undefined) resolve(this.ended);
       this.delivery.post({ kind: 'close', outcome, deadlineMilliseconds });
     });
     return this.report;
@@ -167,10 +175,19 @@ export class Recorder {
     };
   }
 
+  /** The user's functions are the user's: what they throw is told, and goes no further. */
   private receive(event: DeliveryEvent): void {
-    if (event.kind === 'alert') this.settings.onAlert(event.alert);
-    else if (event.kind === 'warning') this.settings.warn(event.text);
-    else this.closed(event.report);
+    try {
+      if (event.kind === 'alert') this.settings.onAlert(event.alert);
+      if (event.kind === 'warning') this.settings.warn(event.text);
+    } catch (error) {
+      console.warn(
+        `outlierscope: the option ${event.kind === 'alert' ? 'onAlert' : 'warn'} threw: ${messageOf(error)}`,
+      );
+    }
+    if (event.kind !== 'closed') return;
+    this.ended = event.report;
+    this.closed(event.report);
   }
 }
 

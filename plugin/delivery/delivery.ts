@@ -30,6 +30,8 @@ export type DeliveryCommand =
 /** Never throws, never blocks. `start` comes once, before the first frame; `declare` before the frames that need it; `close` last. */
 export interface Delivery {
   post(command: DeliveryCommand): void;
+  /** Hands over the events that have come by now: a loop that never yields would not hear of them otherwise. */
+  poll(): void;
 }
 
 export type OpenDelivery = (settings: DeliverySettings, onEvent: (event: DeliveryEvent) => void) => Delivery;

@@ -74,6 +74,9 @@ export class Sender implements Delivery {
     else this.close(command.outcome, command.deadlineMilliseconds);
   }
 
+  /** Events are handed over as they come. */
+  poll(): void {}
+
   private declare(declare: Declare): void {
     if (this.hello === undefined) return;
     const { sites, scalars } = this.hello;
