@@ -37,13 +37,27 @@ export function stepAxis(labels: 'labelled' | 'unlabelled'): uPlot.Axis {
   });
 }
 
-/** Options without series, scales and axes. `source` names the chart in the cursor that it sets. */
+/**
+ * Options without series, scales and axes. `source` names the chart in the cursor that it sets, `siteOf` says which site a series shows.
+ * uPlot also moves its cursor by itself, with new data; only what the pointer does counts as the reader's.
+ */
 export function commonOptions(
   store: Store,
   source: Cursor['source'],
   events: ChartEvents,
   size: { width: number; height: number },
+  siteOf: (series: number) => number | null = () => null,
 ): Omit<uPlot.Options, 'series' | 'axes' | 'scales'> {
+  let isPointerAtWork = false;
+  let pointed: number | null = null;
+  const watched = (_: uPlot, __: HTMLElement, handler: uPlot.Cursor.MouseListener): uPlot.Cursor.MouseListener => {
+    return (event) => {
+      isPointerAtWork = true;
+      handler(event);
+      isPointerAtWork = false;
+      return null;
+    };
+  };
   return {
     ...size,
     legend: { show: false },
@@ -53,28 +67,29 @@ export function commonOptions(
       // Onto the closest step, as in the heatmap.
       move: (plot, left, top) => [left < 0 ? left : plot.valToPos(plot.data[0]?.[plot.posToIdx(left)] ?? 0, 'x'), top],
       points: { size: 7, width: 1.5, one: true },
+      bind: { mousemove: watched, mouseleave: watched },
     },
     select: { show: true, left: 0, top: 0, width: 0, height: 0 },
     hooks: {
+      // Comes before setCursor, when the pointer comes close to another line.
+      setSeries: [
+        (_, index) => {
+          if (isPointerAtWork) pointed = index === null ? null : siteOf(index);
+        },
+      ],
       setCursor: [
         (plot) => {
-          const step = plot.cursor.idx == null ? undefined : plot.data[0]?.[plot.cursor.idx];
-          const { cursor } = store.get();
-          if (step === undefined || (plot.cursor.left ?? -1) < 0) {
-            if (cursor?.source === source) store.set({ cursor: undefined });
-          } else if (cursor?.step !== step || cursor.source !== source) {
-            store.set({ cursor: { step, site: cursor?.source === source ? cursor.site : null, source } });
-          }
+          if (!isPointerAtWork) return;
+          const { idx, left = -1 } = plot.cursor;
+          const step = idx == null || left < 0 ? undefined : plot.data[0]?.[idx];
+          store.set({ cursor: step === undefined ? undefined : { step, site: pointed, source } });
         },
       ],
       setSelect: [
         (plot) => {
           const { left, width } = plot.select;
-          if (width > 0)
-            events.zoom({
-              from: Math.max(0, Math.round(plot.posToVal(left, 'x'))),
-              to: Math.round(plot.posToVal(left + width, 'x')),
-            });
+          const [from, to] = [plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x')];
+          if (width > 0) events.zoom({ from: Math.max(0, Math.round(from)), to: Math.round(to) });
           plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
         },
       ],
@@ -86,14 +101,17 @@ export function stepScale(steps: () => readonly number[]): uPlot.Scale {
   return { time: false, range: () => [...stepDomain(steps())] as [number, number] };
 }
 
-/** Moves a chart's cursor to where the reader points in another picture; without events, so that it does not come back. */
-export function followCursor(plot: uPlot, cursor: Cursor | undefined, source: Cursor['source'], series: Series): void {
-  if (cursor?.source === source) return;
-  const step = cursor === undefined ? undefined : series.steps[closestIndex(series.steps, cursor.step)];
+/**
+ * Moves a chart's cursor to the step that the reader points at, wherever that is, and highlights a line (null for none).
+ * Without events, so that it does not come back as the reader's doing.
+ */
+export function followCursor(plot: uPlot, { steps }: Series, cursor: Cursor | undefined, line: number | null): void {
+  const step = cursor === undefined ? undefined : steps[closestIndex(steps, cursor.step)];
   // After uPlot has taken over data given to it just now, which it does in a microtask: until then the old scale holds.
   queueMicrotask(() => {
-    const left = step === undefined ? -10 : plot.valToPos(step, 'x');
-    plot.setCursor({ left, top: step === undefined ? -10 : 0 }, false);
+    const top = Math.max(0, plot.cursor.top ?? 0);
+    plot.setCursor(step === undefined ? { left: -10, top: -10 } : { left: plot.valToPos(step, 'x'), top }, false);
+    plot.setSeries(line, { focus: line !== null }, false);
   });
 }
 

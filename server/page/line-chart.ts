@@ -52,7 +52,8 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
     plot?.destroy();
     const kind = scaleKindOf(series.metric, siteMetric(series.metric)?.unit);
     const gutters = guttersFor(width, widestLabel(series.sites));
-    const options = commonOptions(store, source, events, { width, height: chartHeight(width) });
+    const size = { width, height: chartHeight(width) };
+    const options = commonOptions(store, source, events, size, (line) => drawn[line - 1] ?? null);
     plot = new uPlot(
       {
         ...options,
@@ -62,16 +63,6 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
         scales: { x: stepScale(() => store.get().series?.steps ?? []), y: valueScale(kind) },
         axes: [stepAxis('unlabelled'), valueAxis(kind, gutters.left)],
         series: [{}, ...drawn.map((site) => lineOf(site, series.sites.length))],
-        hooks: {
-          ...options.hooks,
-          setSeries: [
-            (_, index) => {
-              const { cursor } = store.get();
-              const site = index === null ? null : (drawn[index - 1] ?? null);
-              if (cursor?.source === source && cursor.site !== site) store.set({ cursor: { ...cursor, site } });
-            },
-          ],
-        },
       },
       dataOf(series, kind),
       root,
@@ -100,27 +91,24 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
     shape = wanted;
   }
 
-  function point(cursor: Cursor | undefined): void {
+  function point(cursor: Cursor | undefined, isNewData: boolean): void {
     const { series } = store.get();
     if (plot === undefined || series === undefined) return;
-    followCursor(plot, cursor, source, series);
     const line = cursor?.site == null ? -1 : drawn.indexOf(cursor.site);
-    if (cursor?.source !== source) plot.setSeries(line < 0 ? null : line + 1, { focus: line >= 0 }, false);
-    if (cursor?.source !== source || cursor.site === null) {
-      tooltip.hide();
-      return;
-    }
-    const value = series.values[cursor.site]?.[closestIndex(series.steps, cursor.step)] ?? null;
+    if (cursor?.source !== source || isNewData) followCursor(plot, series, cursor, line < 0 ? null : line + 1);
+    if (cursor?.source !== source || cursor.site === null) tooltip.hide();
+    else queueMicrotask(() => describe(series, cursor.step, cursor.site as number)); // with followCursor, on the new scale
+  }
+
+  function describe({ metric, steps, sites, values }: Series, step: number, site: number): void {
+    if (plot === undefined) return;
+    const value = values[site]?.[closestIndex(steps, step)] ?? null;
+    const x = plot.valToPos(step, 'x') + plot.bbox.left / uPlot.pxRatio;
     const y = value === null || !Number.isFinite(value) ? 0 : plot.valToPos(value, 'y');
-    tooltip.show(
-      plot.valToPos(cursor.step, 'x') + plot.bbox.left / uPlot.pxRatio,
-      y + 10,
-      series.sites[cursor.site] ?? '',
-      [
-        ['step', formatCount(cursor.step)],
-        [series.metric.replaceAll('_', ' '), formatValue(value)],
-      ],
-    );
+    tooltip.show(x, y + 10, sites[site] ?? '', [
+      ['step', formatCount(step)],
+      [metric.replaceAll('_', ' '), formatValue(value)],
+    ]);
   }
 
   root.addEventListener('dblclick', () => events.zoom(undefined));
@@ -135,7 +123,7 @@ export function createLineChart(host: HTMLElement, store: Store, events: ChartEv
 
   return ({ cursor }, changes) => {
     if (changes.has('series')) update();
-    if (changes.has('cursor') || changes.has('series')) point(cursor);
+    if (changes.has('cursor') || changes.has('series')) point(cursor, changes.has('series'));
   };
 }
 

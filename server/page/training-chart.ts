@@ -89,8 +89,9 @@ export function createTrainingChart(host: HTMLElement, store: Store, events: Cha
 
   return ({ cursor, series }, changes) => {
     if (changes.has('series')) update();
-    if (plot !== undefined && series !== undefined && (changes.has('cursor') || changes.has('series')))
-      followCursor(plot, cursor, source, series);
+    const isOwn = cursor?.source === source && !changes.has('series');
+    if (plot === undefined || series === undefined || isOwn) return;
+    if (changes.has('cursor') || changes.has('series')) followCursor(plot, series, cursor, null);
   };
 }
 

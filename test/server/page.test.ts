@@ -205,6 +205,33 @@ requireComponents(['chromium'])('the page', () => {
     await expect.poll(valuesOfStep).toBe('step 15, latest');
   });
 
+  test('names the line that the pointer is close to, keeps to its step while frames arrive, and zooms by dragging', async () => {
+    const trainer = await train(hello('run-1'), [1.5, 2, 3, 4, 5, 6, 7, 8, 9]);
+    await open();
+    await expect.poll(valuesOfStep).toBe('step 40, latest');
+    const plot = page.locator('.chart .u-over').first();
+    const box = (await plot.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+    const tooltip = page.locator('.chart .tooltip');
+    for (let y = 5; y < box.height && !(await tooltip.isVisible()); y += 10) {
+      await page.mouse.move(box.x + box.width / 2, box.y + y);
+      await page.waitForTimeout(20);
+    }
+    await expect.poll(valuesOfStep).toBe('step 20');
+    expect(await tooltip.textContent()).toBe('h3/mlpstep20kurtosis5'); // the highest line comes first from above
+    expect(await cell('h3/mlp', 0).textContent()).toBe('5');
+
+    for (const sequence of [9, 10, 11]) trainer.sendFrame(frame(sequence, 10), metrics.length);
+    await expect.poll(() => figure('Frames').textContent()).toContain('12');
+    expect(await valuesOfStep()).toBe('step 20');
+    expect(await tooltip.textContent()).toBe('h3/mlpstep20kurtosis5');
+
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.75, box.y + 20, { steps: 4 });
+    await page.mouse.up();
+    await page.getByRole('button', { name: /^Steps \d+ – \d+, show all$/ }).click();
+    await expect.poll(() => page.locator('.pictures .count').first().textContent()).toBe('8 sites × 12 steps');
+  });
+
   test('comes back by itself after a restart of the server, and reads what it missed', async () => {
     const port = await freePort();
     await server.close();
