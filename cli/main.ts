@@ -9,6 +9,7 @@ const program = new Command('outlierscope')
   .showHelpAfterError('(run with --help to see what is accepted)');
 
 for (const load of [
+  () => import('./commands/analyze.ts').then((m) => m.analyzeCommand()),
   () => import('./commands/demo.ts').then((m) => m.demoCommand()),
   () => import('./commands/serve.ts').then((m) => m.serveCommand()),
   () => import('./commands/setup-native.ts').then((m) => m.setupNativeCommand()),

@@ -15,6 +15,7 @@ export function outlierMonitor(options: MonitorOptions = {}): OutlierMonitor {
 
 export { OutlierscopeError } from '../src/errors.ts';
 export type { Alert, Site, SiteKind } from '../src/messages.ts';
+export { type Analysis, type AnalyzedSite, type AnalyzeOptions, analyze, type SkippedSite } from './analyze.ts';
 export type { DeliveryReport } from './delivery/delivery.ts';
 export type { StepReport } from './engine.ts';
 export type { AttentionTensors } from './measure/attention.ts';

@@ -2,8 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { outlierMonitor } from '../../plugin/index.ts';
 import type { Alert } from '../../src/messages.ts';
+import { type BackendChoice, chooseBackend } from '../backend.ts';
 import { createProgress, type Progress } from '../progress.ts';
-import { type BackendChoice, chooseBackend } from './backend.ts';
 import { startDemoServer } from './server.ts';
 import { settingsFor } from './settings.ts';
 import { type DemoSummary, inWords, summarise } from './summary.ts';
@@ -25,7 +25,7 @@ export interface DemoOptions {
 export async function runDemo(options: DemoOptions): Promise<DemoSummary> {
   const stream = options.output === 'json' ? process.stderr : process.stdout;
   const progress = createProgress(stream, process.env);
-  const backend = await chooseBackend(options.backend, progress, options.signal);
+  const backend = await chooseBackend(options.backend, { progress, signal: options.signal, setup: 'allowed' });
   const server = await startDemoServer(options.port);
   try {
     progress.note(`\nThe live page: ${server.url}\n`);

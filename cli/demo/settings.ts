@@ -30,7 +30,14 @@ const nativeSettings: DemoSettings = {
 };
 
 /** For WebAssembly, ten times as slow. */
-const smallSettings: DemoSettings = { ...nativeSettings, vocabulary: 512, width: 64, blocks: 3, positions: 64, batch: 8 };
+const smallSettings: DemoSettings = {
+  ...nativeSettings,
+  vocabulary: 512,
+  width: 64,
+  blocks: 3,
+  positions: 64,
+  batch: 8,
+};
 
 /** For plain JavaScript, slower by another ten times. */
 const tinySettings: DemoSettings = { ...smallSettings, width: 32, positions: 32, batch: 4 };

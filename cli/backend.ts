@@ -1,24 +1,30 @@
-/** Chooses what the demo trains on: native if it can be had, else WebAssembly, else plain JavaScript. */
+/** Chooses what a command computes on: native if it can be had, else WebAssembly, else plain JavaScript. */
 import { homedir } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
-import { messageOf, OutlierscopeError } from '../../src/errors.ts';
-import { cacheRoot, nativeCache } from '../native/cache.ts';
-import { loadNative } from '../native/load.ts';
-import { setupNative } from '../native/setup.ts';
-import type { Progress } from '../progress.ts';
+import { messageOf, OutlierscopeError } from '../src/errors.ts';
+import { cacheRoot, nativeCache } from './native/cache.ts';
+import { loadNative } from './native/load.ts';
+import { setupNative } from './native/setup.ts';
+import type { Progress } from './progress.ts';
 
-export const backendChoices = ['auto', 'tensorflow', 'wasm', 'cpu'] as const;
-export type BackendChoice = (typeof backendChoices)[number];
+export type BackendChoice = 'auto' | 'tensorflow' | 'wasm' | 'cpu';
+
+export interface BackendContext {
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  /** Whether a native backend may be built where there is none yet. */
+  readonly setup: 'allowed' | 'never';
+}
 
 /** Makes a backend the current one and returns its name. @throws OutlierscopeError when the one asked for cannot be had. */
-export async function chooseBackend(choice: BackendChoice, progress: Progress, signal: AbortSignal): Promise<string> {
+export async function chooseBackend(choice: BackendChoice, context: BackendContext): Promise<string> {
   if (choice === 'auto' || choice === 'tensorflow') {
     try {
-      return await nativeBackend(progress, signal);
+      return await nativeBackend(context);
     } catch (error) {
-      if (choice === 'tensorflow' || signal.aborted) throw error;
-      progress.note(
-        `No native backend: ${messageOf(error)}\nA smaller model trains without it, on WebAssembly or plain JavaScript.\n`,
+      if (choice === 'tensorflow' || context.signal.aborted) throw error;
+      context.progress.note(
+        `No native backend: ${messageOf(error)}\nWhat follows runs on WebAssembly or plain JavaScript, slower.\n`,
       );
     }
   }
@@ -31,12 +37,13 @@ export async function chooseBackend(choice: BackendChoice, progress: Progress, s
   });
 }
 
-async function nativeBackend(progress: Progress, signal: AbortSignal): Promise<string> {
+async function nativeBackend({ progress, signal, setup }: BackendContext): Promise<string> {
   const environment = process.env;
   const cache = nativeCache(cacheRoot(environment, homedir()));
-  await setupNative({ workingDirectory: process.cwd(), cache, mode: 'reuse', environment, progress, signal });
+  if (setup === 'allowed')
+    await setupNative({ workingDirectory: process.cwd(), cache, mode: 'reuse', environment, progress, signal });
   const native = await loadNative();
-  if (native === undefined) throw new Error('it was set up but does not load');
+  if (native === undefined) throw new Error('none is set up, or it does not load: outlierscope setup-native');
   progress.note(`TensorFlow ${native.tensorflowVersion} from ${native.path}`);
   return tf.getBackend();
 }
