@@ -47,7 +47,7 @@ export class Engine {
   private readonly tapped = new Map<string, unknown>();
   private stepNumber: number;
   private stepBegan = 0;
-  private learningRate = Number.NaN;
+  private learningRate: number | undefined;
   private kurtosisBefore: ReadonlyMap<string, number> = new Map();
   private lossWasFinite = true;
   private readonly told = new Set<string>();
@@ -284,11 +284,11 @@ function optimizersOf(models: readonly LayerLike[]): OptimizerLike[] {
 }
 
 /** tfjs's own optimisers keep their learning rate in a protected field. */
-function learningRateOf(models: readonly LayerLike[]): number {
+function learningRateOf(models: readonly LayerLike[]): number | undefined {
   const rate = optimizersOf(models)
     .map(({ learningRate }) => learningRate)
     .find((each) => typeof each === 'number');
-  return (rate as number | undefined) ?? Number.NaN;
+  return rate as number | undefined;
 }
 
 /** Optimisers of outlierscope/optimizers that clip know the norm. */

@@ -4,7 +4,7 @@
 import { openDelivery } from '#delivery';
 import { catalogueVersion, frameScalars, type SiteMetricName, siteMetric } from '../src/catalogue.ts';
 import { messageOf, OutlierscopeError } from '../src/errors.ts';
-import { encodeFrame, type Frame, noNeuron } from '../src/frame.ts';
+import { absentScalars, absentValues, encodeFrame, type Frame, noNeuron } from '../src/frame.ts';
 import { type Hello, limits, protocolVersion, type Site } from '../src/messages.ts';
 import type { Delivery, DeliveryEvent, DeliveryReport } from './delivery/delivery.ts';
 import type { SiteMeasurement } from './measure/site.ts';
@@ -133,24 +133,30 @@ export class Recorder {
     const { metrics } = this;
     const { topNeurons: count } = this.settings;
     const names = [...this.sites.keys()];
-    const values = new Float32Array(names.length * metrics.length).fill(Number.NaN);
+    const values = absentValues(names.length * metrics.length);
     const indices = new Uint32Array(names.length * count).fill(noNeuron);
     const shares = new Float32Array(names.length * count);
     for (const [row, name] of names.entries()) {
       const measured = sites.get(name);
       for (const [column, metric] of metrics.entries()) {
-        values[row * metrics.length + column] = measured?.metrics[metric] ?? Number.NaN;
+        const value = measured?.metrics[metric];
+        if (value !== undefined) values[row * metrics.length + column] = value;
       }
       for (const [rank, { neuron, share }] of (measured?.topNeurons ?? []).entries()) {
         indices[row * count + rank] = neuron;
         shares[row * count + rank] = share;
       }
     }
+    const listed = absentScalars(this.scalars.length);
+    for (const [index, name] of this.scalars.entries()) {
+      const value = scalars[name];
+      if (value !== undefined) listed[index] = value;
+    }
     return {
       sequence: this.sequence++,
       step,
       time: Date.now(),
-      scalars: Float64Array.from(this.scalars, (name) => scalars[name] ?? Number.NaN),
+      scalars: listed,
       values,
       topNeurons: { count, indices, shares },
     };

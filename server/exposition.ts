@@ -3,6 +3,7 @@
  * https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md
  */
 import { frameScalars, siteMetrics } from '../src/catalogue.ts';
+import { isMeasured } from '../src/frame.ts';
 import type { Rule } from '../src/rules.ts';
 import type { RunRecord } from './run-record.ts';
 import type { LiveRun } from './runs.ts';
@@ -56,8 +57,9 @@ const families: readonly Family[] = [
     (scalar): Family => ({
       ...scalar.prometheus,
       samples({ latest }, labels, line) {
-        const value = latest?.scalars[labels.scalarColumns.get(scalar.name) ?? -1];
-        if (value !== undefined) line(labels.run, value);
+        const column = labels.scalarColumns.get(scalar.name) ?? -1;
+        if (latest !== undefined && isMeasured(latest.scalars, column))
+          line(labels.run, latest.scalars[column] as number);
       },
     }),
   ),
@@ -66,8 +68,7 @@ const families: readonly Family[] = [
     help: 'A scalar of the trainer that is not in the metric catalogue, at the last sampled step, by its name.',
     samples({ latest }, { userScalars }, line) {
       for (const { column, labels } of userScalars) {
-        const value = latest?.scalars[column];
-        if (value !== undefined) line(labels, value);
+        if (latest !== undefined && isMeasured(latest.scalars, column)) line(labels, latest.scalars[column] as number);
       }
     },
   },
@@ -79,8 +80,8 @@ const families: readonly Family[] = [
         const column = metricColumns.get(metric.name);
         if (latest === undefined || column === undefined) return;
         for (let site = 0; site < sites.length; site++) {
-          const value = latest.values[site * width + column];
-          if (value !== undefined) line(sites[site] as string, value);
+          const index = site * width + column;
+          if (isMeasured(latest.values, index)) line(sites[site] as string, latest.values[index] as number);
         }
       },
     }),

@@ -1,9 +1,12 @@
 /** Numbers as the API sends them: JSON has no NaN and no infinities. Pure. */
+import { isMeasured } from '../src/frame.ts';
 
-/** A finite number, `null` for "not measured" (NaN in frames), or `'Infinity'` / `'-Infinity'`. */
+/** A finite number, `'NaN'`, `'Infinity'` or `'-Infinity'`, or `null` for "not measured". */
 export type JsonNumber = number | string | null;
 
-export function toJsonNumber(value: number | undefined): JsonNumber {
-  if (value === undefined || Number.isNaN(value)) return null;
+/** What a frame's array holds at an index. */
+export function jsonNumberAt(array: Float32Array | Float64Array, index: number): JsonNumber {
+  if (!isMeasured(array, index)) return null;
+  const value = array[index] as number;
   return Number.isFinite(value) ? value : String(value);
 }

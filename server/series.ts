@@ -1,7 +1,7 @@
 /** One metric of a run over steps (docs/api.md, Series): frames from the store, down-sampled so that no extreme is lost. */
-import type { Frame } from '../src/frame.ts';
+import { columnOf, type Frame } from '../src/frame.ts';
 import { createDownsampler } from './downsample.ts';
-import { type JsonNumber, toJsonNumber } from './json.ts';
+import { type JsonNumber, jsonNumberAt } from './json.ts';
 import type { RunRecord } from './run-record.ts';
 import type { Store } from './store.ts';
 
@@ -49,17 +49,20 @@ export async function readSeries(
     steps: points.map((point) => point.step),
     times: points.map((point) => point.time),
     sites: description.sites.map((site) => site.name),
-    values: description.sites.map((_, site) => points.map((point) => toJsonNumber(point.values[site]))),
+    values: description.sites.map((_, site) => points.map((point) => jsonNumberAt(point.values, site))),
     scalars: Object.fromEntries(
-      description.scalars.map((name, index) => [name, points.map((point) => toJsonNumber(point.scalars[index]))]),
+      description.scalars.map((name, index) => [name, points.map((point) => jsonNumberAt(point.scalars, index))]),
     ),
   };
 }
 
 function toPoint(frame: Frame, column: number, metrics: number): Point {
-  const values = new Float32Array(frame.values.length / metrics);
-  for (let site = 0; site < values.length; site++) values[site] = frame.values[site * metrics + column] ?? Number.NaN;
-  return { step: frame.step, time: frame.time, values, scalars: frame.scalars };
+  return {
+    step: frame.step,
+    time: frame.time,
+    values: columnOf(frame.values, column, metrics),
+    scalars: frame.scalars,
+  };
 }
 
 function toCandidate(payload: Point): { payload: Point; highest: number; lowest: number } {

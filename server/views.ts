@@ -1,6 +1,6 @@
 /** What the API and the live socket say of runs and frames (docs/api.md), from records and frames. Pure. */
 import { type Frame, noNeuron } from '../src/frame.ts';
-import { type JsonNumber, toJsonNumber } from './json.ts';
+import { type JsonNumber, jsonNumberAt } from './json.ts';
 import type { Extreme, RunDescription, RunRecord, RunState } from './run-record.ts';
 
 export interface RunSummary {
@@ -57,11 +57,11 @@ export function toFrameView(frame: Frame, { sites, metrics, scalars }: RunDescri
     sequence: frame.sequence,
     step: frame.step,
     time: frame.time,
-    scalars: Object.fromEntries(scalars.map((name, index) => [name, toJsonNumber(frame.scalars[index])])),
+    scalars: Object.fromEntries(scalars.map((name, index) => [name, jsonNumberAt(frame.scalars, index)])),
     values: Object.fromEntries(
       metrics.map((metric, column) => [
         metric,
-        sites.map((_, site) => toJsonNumber(frame.values[site * metrics.length + column])),
+        sites.map((_, site) => jsonNumberAt(frame.values, site * metrics.length + column)),
       ]),
     ),
     topNeurons: sites.map((_, site) => topNeuronsOf(frame, site)),

@@ -22,9 +22,9 @@ export interface Frame {
   readonly step: number;
   /** When, by the trainer's clock, in milliseconds since 1970. */
   readonly time: number;
-  /** One value for each scalar that the run declared; NaN where it was not measured. */
+  /** One value for each scalar that the run declared; see `isMeasured`. */
   readonly scalars: Float64Array;
-  /** sites x metrics, row by row, in the declared order; NaN where it was not measured. */
+  /** sites x metrics, row by row, in the declared order; see `isMeasured`. */
   readonly values: Float32Array;
   readonly topNeurons: TopNeurons;
 }
@@ -37,6 +37,44 @@ export interface TopNeurons {
   readonly indices: Uint32Array;
   /** sites x count shares of the site's total energy, s_j^2 / sum_j s_j^2, from 0 to 1. */
   readonly shares: Float32Array;
+}
+
+/**
+ * What was not measured is a NaN with bits of its own, apart from the NaN that arithmetic gives: a loss that is NaN and no loss
+ * at all are different news. Copies of whole arrays keep the bits; a number taken out of an array need not.
+ */
+const absentFloat32 = 0x7fc0_0abe;
+const absentFloat64 = 0x7ff8_0000_0000_0aben;
+
+/** Site values of which none is measured yet. */
+export function absentValues(length: number): Float32Array {
+  return new Float32Array(new Uint32Array(length).fill(absentFloat32).buffer);
+}
+
+/** Scalars of which none is measured yet. */
+export function absentScalars(length: number): Float64Array {
+  return new Float64Array(new BigUint64Array(length).fill(absentFloat64).buffer);
+}
+
+/** Whether a frame's array holds a measured value at an index; NaN may be one. */
+export function isMeasured(array: Float32Array | Float64Array, index: number): boolean {
+  const value = array[index];
+  if (value === undefined) return false;
+  if (!Number.isNaN(value)) return true;
+  const { buffer, byteOffset, length } = array;
+  return array instanceof Float32Array
+    ? new Uint32Array(buffer, byteOffset, length)[index] !== absentFloat32
+    : new BigUint64Array(buffer, byteOffset, length)[index] !== absentFloat64;
+}
+
+/** One metric at every site of a frame, the absent ones still absent. */
+export function columnOf(values: Float32Array, column: number, metrics: number): Float32Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const taken = Uint32Array.from(
+    { length: values.length / metrics },
+    (_, site) => bits[site * metrics + column] as number,
+  );
+  return new Float32Array(taken.buffer);
 }
 
 export const frameKind = 1;
