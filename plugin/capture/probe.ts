@@ -102,13 +102,14 @@ export class StepProbe {
   private measure(site: string, role: 'activations' | 'gradients', x: tf.Tensor, parts: SummaryParts): void {
     this.guarded(site, () => {
       const layout = layoutOf(x.shape, parts);
-      const kept = tf.keep(tf.clone(x));
+      const vector = summarise(x, layout);
+      const kept = tf.keep(tf.clone(x)); // After what may throw: nothing would give it back.
       const read = (observed: Observed, values: Float32Array, offset: number): void => {
         const summary = readSummary(values, offset, layout);
         if (inRange(summary)) observed[role].summaries.push(summary);
-        else lookAgain(observed[role], layout, kept);
+        else lookAgain(observed[role], summary, layout, kept);
       };
-      this.add(site, summarise(x, layout), summaryLength(layout), read, kept);
+      this.add(site, vector, summaryLength(layout), read, kept);
     });
   }
 
@@ -170,15 +171,28 @@ function inRange({ largestSquare, squares, fourthPowers, gram }: Summary): boole
   return largest > least && largest < most && squares.every(Number.isFinite);
 }
 
-/** Scales so that the largest magnitude is 1, and counts what is not finite: a second download, in the rare case. */
-function lookAgain(seen: SeenTensor, layout: SummaryLayout, x: tf.Tensor): void {
+/** Looks closer, by a second download, at what is not finite or out of range. */
+function lookAgain(seen: SeenTensor, first: Summary, layout: SummaryLayout, x: tf.Tensor): void {
   const [absmax, nonfinite] = tf.tidy(() => [tf.max(tf.abs(x)).dataSync()[0], countNonfinite(x).dataSync()[0]]) as [
     number,
     number,
   ];
-  // Below 1e-38 numbers are subnormal, and as good as zero.
-  const scale = nonfinite === 0 && absmax > 1e-38 ? 1 / absmax : 1;
-  const values = tf.tidy(() => summarise(x, layout, scale).dataSync<'float32'>());
-  seen.summaries.push(readSummary(values, 0, layout, scale));
   seen.nonfinite += nonfinite;
+  if (nonfinite > 0) {
+    seen.summaries.push(first); // Nothing is measured then but how many they are.
+  } else if (absmax < smallestNormal) {
+    seen.summaries.push(readSummary(new Float32Array(summaryLength(layout)), 0, layout));
+  } else {
+    const scale = scaleFor(absmax);
+    const values = tf.tidy(() => summarise(x, layout, scale).dataSync<'float32'>());
+    seen.summaries.push(readSummary(values, 0, layout, scale));
+  }
+}
+
+/** Smaller float32 are zero to TensorFlow's own kernels and not to others: all take them for zero. */
+const smallestNormal = 2 ** -126;
+
+/** Brings the largest magnitude near 1. A power of two changes no digit; float32 has those to 2^-126 and 2^127. */
+function scaleFor(absmax: number): number {
+  return 2 ** Math.max(-126, Math.min(126, -Math.round(Math.log2(absmax))));
 }

@@ -59,10 +59,25 @@ export function pieceLengths(layout: SummaryLayout): [PieceName, number][] {
     ['means', layout.propagation ? width : 0],
     ['centredSquares', layout.propagation ? width : 0],
     ['fourthPowers', layout.fourth ? width : 0],
-    ['gram', layout.gramRows > 0 ? 4 : 0],
+    ['gram', gramLength(layout)],
     ['sample', sampleRows * width],
   ];
   return pieces.filter(([, length]) => length > 0);
+}
+
+/** Of the Gram matrices of [r, d]: how many vectors the shorter and the longer side have, and how many are set apart. */
+export function gramPieceLengths(r: number, d: number): { shorter: number; longer: number; apart: number } {
+  const longer = Math.max(r, d);
+  return { shorter: Math.min(r, d), longer, apart: Math.min(longer, mostSetApart) };
+}
+
+/** More massive neurons than any model is known to have. */
+const mostSetApart = 16;
+
+function gramLength({ gramRows, width }: SummaryLayout): number {
+  if (gramRows === 0) return 0;
+  const { shorter, longer, apart } = gramPieceLengths(gramRows, width);
+  return 2 * shorter + longer + 2 * apart;
 }
 
 export function summaryLength(layout: SummaryLayout): number {

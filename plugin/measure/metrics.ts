@@ -1,11 +1,23 @@
 /**
  * From a site's summaries to its metrics: pure, on the host, in float64. Formulas are those of src/catalogue.ts.
  *
- * Several summaries of one site in one step (gradient accumulation, several forward passes) count as the rows of one.
- * Documented edges: where all activations are zero, rms and absmax are 0 and ratios are NaN; with a non-finite activation
- * every metric but `nonfinite` is NaN; with a single row input_correlation is NaN.
+ * Several summaries of one site in one step (gradient accumulation, several forward passes) count as the rows of one; what is
+ * measured on a few rows is averaged over them.
+ *
+ * Documented edges. Where nothing is said, a number is what IEEE arithmetic makes of its formula.
+ * - A NaN or an infinite value: every metric of that tensor is NaN but the count of such values, and no neuron is listed.
+ * - All zero: rms and absmax are 0, ratios are NaN. A number below 1.2e-38, float32's smallest normal one, may count as zero,
+ *   and does where all are.
+ * - Magnitudes of 1e-37 to 3e38 are measured to the same precision; ratios do not depend on the magnitude.
+ * - All equal: kurtosis, correlations and effective rank are 1; so is the kurtosis of a single row of equal magnitudes.
+ * - Each row constant over the width, up to rounding (the centred rms below 1e-5 of the rms): kurtosis_centred is NaN.
+ * - A single row: input_correlation and input_correlation_rms are NaN. A single neuron: kurtosis is 1, kurtosis_centred and
+ *   feature_correlation_rms are NaN.
+ * - A row with more than half its activations 0: max_median_ratio is Infinity, or NaN where the whole row is 0.
+ * - Activations on the grid of int8 (all of one magnitude, say): int8_sqnr is Infinity, or above 120 dB by float32's rounding.
  */
 import type { SiteMetricName } from '../../src/catalogue.ts';
+import { effectiveRank, featureCorrelationRms, gramSums, inputCorrelationRms } from './gram-metrics.ts';
 import type { Summary } from './layout.ts';
 import { int8NoiseOfRows, maxMedianRatioOfRows } from './whole-rows.ts';
 
@@ -29,13 +41,12 @@ export interface Seen {
 export function measureActivations({ summaries, nonfinite }: Seen): SiteMetrics {
   const { rows, squares, means, centredSquares, fourthPowers, absmax } = merge(summaries);
   const energy = mean(squares); // mean(X^2)
-  return {
+  const metrics = {
     kurtosis: kurtosis(squares),
     rms: Math.sqrt(energy),
     absmax,
-    nonfinite,
     ...(means !== undefined && { input_correlation: inputCorrelation(rows, means, squares, energy) }),
-    ...(centredSquares !== undefined && { kurtosis_centred: kurtosis(centredSquares) }),
+    ...(centredSquares !== undefined && { kurtosis_centred: kurtosisCentred(centredSquares, energy) }),
     ...(fourthPowers !== undefined && { kurtosis_raw: mean(fourthPowers) / energy ** 2 }),
     ...(summaries.every(({ sampleRows }) => sampleRows > 0) && {
       max_median_ratio: weighted(summaries, maxMedianRatioOfRows),
@@ -43,16 +54,19 @@ export function measureActivations({ summaries, nonfinite }: Seen): SiteMetrics 
     }),
     ...(summaries.every(({ gramRows }) => gramRows > 0) && gramMetrics(summaries)),
   };
+  return { ...(nonfinite > 0 ? unknown(metrics) : metrics), nonfinite };
 }
 
 /** The gradient metrics of a site. */
 export function measureGradients({ summaries, nonfinite }: Seen): SiteMetrics {
   const { squares } = merge(summaries);
-  return {
-    gradient_rms: Math.sqrt(mean(squares)),
-    gradient_kurtosis: kurtosis(squares),
-    gradient_nonfinite: nonfinite,
-  };
+  const metrics = { gradient_rms: Math.sqrt(mean(squares)), gradient_kurtosis: kurtosis(squares) };
+  return { ...(nonfinite > 0 ? unknown(metrics) : metrics), gradient_nonfinite: nonfinite };
+}
+
+/** NaN for each: what a value that is not finite makes of the others differs from backend to backend. */
+function unknown(metrics: SiteMetrics): SiteMetrics {
+  return Object.fromEntries(Object.keys(metrics).map((name) => [name, Number.NaN]));
 }
 
 /** The neurons with the largest shares of a site's energy, largest first. Empty when the energy is 0 or not finite. */
@@ -95,7 +109,6 @@ function merge(summaries: readonly Summary[]): Moments {
     return merged;
   };
   const squares = average('squares', 2) ?? new Float64Array(width);
-  const finite = squares.every(Number.isFinite);
   const largest = summaries.map(({ largestSquare, scale }) => Math.sqrt(largestSquare[0] as number) / scale);
   return {
     rows,
@@ -103,8 +116,7 @@ function merge(summaries: readonly Summary[]): Moments {
     means: average('means', 1),
     centredSquares: average('centredSquares', 2),
     fourthPowers: average('fourthPowers', 4),
-    // Backends differ in what the maximum of values with a NaN among them is.
-    absmax: finite ? Math.max(...largest) : Number.NaN,
+    absmax: Math.max(...largest),
   };
 }
 
@@ -122,8 +134,14 @@ function kurtosis(squares: Float64Array): number {
   return (fourth * squares.length) / (second * second);
 }
 
+/** Eq. 1 of the centred activations; NaN where centring leaves no more of them than rounding does. */
+function kurtosisCentred(centredSquares: Float64Array, energy: number): number {
+  return mean(centredSquares) > 1e-10 * energy ? kurtosis(centredSquares) : Number.NaN;
+}
+
 /** sum over a != b of <x_a, x_b> = |sum_a x_a|^2 - sum_a |x_a|^2, so no Gram matrix is needed. */
 function inputCorrelation(n: number, means: Float64Array, squares: Float64Array, energy: number): number {
+  if (n < 2) return Number.NaN;
   let gap = 0; // sum over neurons of mean^2 - s_j^2 / n, where it cancels least
   for (let j = 0; j < means.length; j++) gap += (means[j] as number) ** 2 - (squares[j] as number) / n;
   return ((gap / means.length) * n) / ((n - 1) * energy);
@@ -141,37 +159,13 @@ function int8Sqnr(summaries: readonly Summary[], absmax: number): number {
   return 10 * Math.log10(signal / noise);
 }
 
-/** From the sums of squares of Gram matrices (summary.ts), free of scale; of several summaries the mean, by rows. */
+/** Of several summaries the mean, by rows. */
 function gramMetrics(summaries: readonly Summary[]): SiteMetrics {
   const sums = summaries.map((summary) => ({ ...gramSums(summary), rows: summary.rows }));
-  const average = (measure: (sums: GramSums) => number) => weighted(sums, measure);
   return {
-    input_correlation_rms: average(({ r, inputs, trace }) => Math.sqrt(inputs / (r * (r - 1))) / (trace / r)),
-    feature_correlation_rms: average(({ d, features, trace }) => Math.sqrt(features / (d * (d - 1))) / (trace / d)),
-    effective_rank: average(({ trace, total }) => trace ** 2 / total),
-  };
-}
-
-/** Of R [r, d]: |R R^T|_F^2 in all and without its diagonal, |R^T R|_F^2 without its diagonal, and sum R^2. */
-interface GramSums {
-  readonly r: number;
-  readonly d: number;
-  readonly total: number;
-  readonly inputs: number;
-  readonly features: number;
-  readonly trace: number;
-}
-
-function gramSums({ gramRows: r, width: d, gram }: Summary): GramSums {
-  const [offDiagonal, inputDiagonal, featureDiagonal, trace] = gram as unknown as [number, number, number, number];
-  const total = offDiagonal + (r <= d ? inputDiagonal : featureDiagonal);
-  return {
-    r,
-    d,
-    total,
-    inputs: r <= d ? offDiagonal : Math.max(0, total - inputDiagonal),
-    features: r <= d ? Math.max(0, total - featureDiagonal) : offDiagonal,
-    trace,
+    input_correlation_rms: weighted(sums, inputCorrelationRms),
+    feature_correlation_rms: weighted(sums, featureCorrelationRms),
+    effective_rank: weighted(sums, effectiveRank),
   };
 }
 

@@ -18,5 +18,14 @@ export const sampledRowCount = {
  */
 export function sampledRows(n: number, count: number): Int32Array {
   if (n <= count) return Int32Array.from({ length: n }, (_, row) => row);
-  return Int32Array.from({ length: count }, (_, index) => Math.floor((((index + 0.5) * goldenRatio) % 1) * n)).sort();
+  const rows = Int32Array.from({ length: count }, (_, index) => Math.floor((((index + 0.5) * goldenRatio) % 1) * n));
+  rows.sort();
+  // Where n is not far above count, some fall on the same row. A row seen twice would correlate with itself: each of these
+  // moves to the next one that is free, and none so far that those after it find no place.
+  let next = 0;
+  for (let index = 0; index < count; index++) {
+    next = Math.min(Math.max(rows[index] as number, next), n - count + index);
+    rows[index] = next++;
+  }
+  return rows;
 }
