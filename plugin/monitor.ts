@@ -5,8 +5,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Callback, type LayersModel } from '@tensorflow/tfjs-layers';
 import { OutlierscopeError } from '../src/errors.ts';
+import { openFitToMonitors } from './capture/fit.ts';
 import type { DeliveryReport } from './delivery/delivery.ts';
-import { Engine, type StepReport } from './engine.ts';
+import { Engine, type PendingStep, type StepReport } from './engine.ts';
 import type { AttentionTensors } from './measure/attention.ts';
 import { type MonitorOptions, resolveOptions } from './options.ts';
 import type { StepMeasurement } from './recorder.ts';
@@ -24,8 +25,12 @@ type Logs = Readonly<Record<string, number | tf.Tensor>>;
 /** Made by `outlierMonitor`. Passes as a TensorFlow.js callback. */
 export class OutlierMonitor extends Callback {
   private readonly engine: Engine;
-  /** The readback of a sampled step on its way; at most one. */
+  /** Readbacks of sampled steps on their way, one after the other. */
   private reading: Promise<void> = Promise.resolve();
+  private readingCount = 0;
+  /** Did the user attach a model? Then it is watched, and no other is added on the way. */
+  private isAttached = false;
+  private batchHasBegun = false;
 
   /** @throws OutlierscopeError for an option that is not right. */
   constructor(options: MonitorOptions) {
@@ -38,6 +43,7 @@ export class OutlierMonitor extends Callback {
     this.onBatchBegin = this.onBatchBegin.bind(this);
     this.onBatchEnd = this.onBatchEnd.bind(this);
     this.onEpochEnd = this.onEpochEnd.bind(this);
+    openFitToMonitors((callback) => callback instanceof OutlierMonitor);
   }
 
   /** The id of this run on the server: a new one for every monitor. */
@@ -52,16 +58,17 @@ export class OutlierMonitor extends Callback {
 
   /** How often the monitor failed at something of its own. Each kind is told once through the option `warn`. */
   get faults(): number {
-    return this.engine.faults;
+    return this.engine.faults.count;
   }
 
   /**
-   * Watches a model in a loop of one's own; further models add to the first.
+   * Watches a model in a loop of one's own: a LayersModel, a layer, or an object that holds layers in its fields. Further models
+   * add to the first. Attaching before `fit` says which model is watched, whatever the fit hands over.
    * @throws OutlierscopeError when it is no tfjs model (`not-a-model`), or has no layer to watch (`no-site`).
    */
   attach(model: LayersModel | object): this {
     this.engine.attach(model);
-    this.engine.beginStep();
+    this.isAttached = true;
     return this;
   }
 
@@ -84,24 +91,17 @@ export class OutlierMonitor extends Callback {
     this.engine.log(scalars);
   }
 
-  /** Ends a step of a loop of one's own; call it once for every update of the weights. */
+  /** Ends a step of a loop of one's own; call it once for every update of the weights, outside of `tf.tidy`. */
   async step(report: StepReport = {}): Promise<void> {
-    await this.endStep(report);
-    this.engine.beginStep();
+    const ended = this.endStep(report);
+    this.engine.beginStep(); // before anything is waited for: a loop that does not await goes on with the next step
+    await ended;
   }
 
   /** The same without yielding to the event loop. */
   stepSync(report: StepReport = {}): void {
     const pending = this.engine.endStep(report);
-    if (pending !== undefined) {
-      try {
-        pending.finish(pending.download.dataSync<'float32'>());
-      } catch (error) {
-        this.engine.fault('reading a step back', error);
-      } finally {
-        pending.release();
-      }
-    }
+    if (pending !== undefined) this.readSync(pending);
     this.engine.beginStep();
   }
 
@@ -115,31 +115,42 @@ export class OutlierMonitor extends Callback {
 
   override setModel(model: LayersModel): void {
     this.model = model;
-    this.engine.attach(model);
+    if (!this.isAttached) this.engine.attach(model);
   }
 
   override async onTrainBegin(): Promise<void> {
-    if (this.engine.watchesLayers) return;
+    if (!this.engine.lacksModel) return;
     throw new OutlierscopeError('TensorFlow.js did not hand the model to the monitor', {
       code: 'no-model',
-      hint: 'call monitor.attach(model) before fit, or make the monitor the first in the callbacks array',
+      hint:
+        'call monitor.attach(model) before fit: the model comes from another copy of @tensorflow/tfjs-layers than the ' +
+        "monitor's, or from a trainer of its own",
     });
   }
 
   override async onBatchBegin(): Promise<void> {
+    this.batchHasBegun = true;
     this.engine.beginStep();
   }
 
   override async onBatchEnd(_batch: number, logs: Logs = {}): Promise<void> {
     const { batch: _, size: __, loss, ...scalars } = logs;
-    await this.endStep({ ...(loss !== undefined && { loss }), scalars });
+    const ended = this.endStep({ ...(loss !== undefined && { loss }), scalars });
+    // Some trainers tell only of ends.
+    if (!this.batchHasBegun) this.engine.beginStep();
+    this.batchHasBegun = false;
+    await ended;
   }
 
   override async onEpochEnd(_epoch: number, logs: Logs = {}): Promise<void> {
     // The others are averages of what the batches told already.
     const validation = Object.entries(logs).filter(([name]) => name.startsWith('val_'));
     for (const [name, value] of validation) {
-      this.engine.log({ [name]: typeof value === 'number' ? value : ((await value.data())[0] as number) });
+      try {
+        this.engine.log({ [name]: typeof value === 'number' ? value : ((await value.data())[0] as number) });
+      } catch (error) {
+        this.engine.faults.add(`the scalar '${name}'`, error);
+      }
     }
   }
 
@@ -151,13 +162,47 @@ export class OutlierMonitor extends Callback {
   private async endStep(report: StepReport): Promise<void> {
     const pending = this.engine.endStep(report);
     if (pending === undefined) return;
-    await this.reading;
-    this.reading = pending.download
-      .data<'float32'>()
-      .then((values) => pending.finish(values))
-      .catch((error: unknown) => this.engine.fault('reading a step back', error))
-      .finally(() => pending.release());
     // WebGL and WebGPU work on while the values come; the others have them now, and nothing is gained by waiting.
-    if (!tf.getBackend().startsWith('webg')) await this.reading;
+    if (!tf.getBackend().startsWith('webg')) {
+      this.readSync(pending);
+      return;
+    }
+    if (this.readingCount >= mostReadings) {
+      pending.release();
+      this.engine.faults.add(
+        'a sampled step',
+        new Error('the steps before it are still being read: await monitor.step()'),
+      );
+      return;
+    }
+    const before = this.reading;
+    this.reading = this.read(pending, before);
+    await before; // at most one is left on its way
+  }
+
+  private readSync(pending: PendingStep): void {
+    try {
+      pending.finish(pending.download.dataSync<'float32'>());
+    } catch (error) {
+      this.engine.faults.add('reading a step back', error);
+    } finally {
+      pending.release();
+    }
+  }
+
+  private async read(pending: PendingStep, before: Promise<void>): Promise<void> {
+    this.readingCount += 1;
+    try {
+      const [values] = await Promise.all([pending.download.data<'float32'>(), before]);
+      pending.finish(values);
+    } catch (error) {
+      this.engine.faults.add('reading a step back', error);
+    } finally {
+      this.readingCount -= 1;
+      pending.release();
+    }
   }
 }
+
+/** A loop that does not await its steps would fill the device with what is still to be read. */
+const mostReadings = 2;

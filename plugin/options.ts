@@ -43,10 +43,9 @@ const schema = z
     ]),
     /** How much is measured: a group of the catalogue, or names of metrics. Default 'standard'. */
     metrics: z.union([z.enum(metricGroups), z.array(z.enum(metricNames)).min(1)]),
-    /** Which layers: kinds ('attention'), names or paths of layers, patterns for paths. Default: the residual stream. */
+    /** Which layers: kinds ('attention'), names or paths of layers, patterns for paths; [] for taps alone. Default: the residual stream. */
     sites: z
       .array(z.union([label, z.instanceof(RegExp)]))
-      .min(1)
       .refine((sites) => new Set(sites.map(String)).size === sites.length, 'a site is named twice'),
     /** For layers of a class: gives the attention weights and logits of a call, which are measured then. */
     attention: z.record(

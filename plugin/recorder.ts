@@ -27,6 +27,7 @@ export class Recorder {
   private readonly startedAt = Date.now();
   private readonly sites = new Map<string, Site>();
   private readonly scalars: string[] = frameScalars.map(({ name }) => name);
+  private scalarsAreFull = false;
   /** The frames' columns, fixed with the first frame. */
   private metrics: readonly SiteMetricName[] = [];
   private logged: Record<string, number> = {};
@@ -51,7 +52,7 @@ export class Recorder {
 
   /**
    * Names a site before its first frame; a site that is known already keeps its place.
-   * @throws OutlierscopeError when the name stands for a site of another width, or the run has too many sites.
+   * @throws OutlierscopeError when the name stands for a site of another width, is none, or the run has too many sites.
    */
   declareSite(site: Site): void {
     const known = this.sites.get(site.name);
@@ -62,6 +63,12 @@ export class Recorder {
       });
     }
     if (known !== undefined) return;
+    if (site.name.length === 0 || site.name.length > limits.nameLength) {
+      throw new OutlierscopeError(`a site's name has ${site.name.length} characters`, {
+        code: 'invalid-site',
+        hint: `names have 1 to ${limits.nameLength} characters`,
+      });
+    }
     if (this.sites.size >= limits.sites) {
       throw new OutlierscopeError(`a run has at most ${limits.sites} sites`, {
         code: 'too-many-sites',
@@ -101,7 +108,8 @@ export class Recorder {
     for (const name of Object.keys(scalars)) this.declareScalar(name);
     if (!this.started) {
       this.started = true;
-      this.metrics = this.settings.metrics.filter((name) => !isAbsent(name, measurement.sites));
+      const { sites } = measurement;
+      this.metrics = this.settings.metrics.filter((name) => sites.size === 0 || !isAbsent(name, sites));
       this.delivery.post({ kind: 'start', hello: this.hello() });
     }
     const frame = this.frame({ ...measurement, scalars });
@@ -125,6 +133,11 @@ export class Recorder {
 
   private declareScalar(name: string): void {
     if (this.scalars.includes(name)) return;
+    if (this.scalars.length >= limits.scalars) {
+      if (!this.scalarsAreFull) this.settings.warn(`a run has at most ${limits.scalars} scalars: ${name} is left out`);
+      this.scalarsAreFull = true;
+      return;
+    }
     this.scalars.push(name);
     if (this.started) this.delivery.post({ kind: 'declare', declare: { type: 'declare', sites: [], scalars: [name] } });
   }

@@ -18,43 +18,68 @@ export class Sampler {
   private readonly firstStep: number;
   private interval: number;
   private next: number;
+  /** Whatever the distance: this step is sampled. */
+  private urgent: number | undefined;
 
   constructor(settings: SamplingSettings, firstStep: number) {
+    const { every, adaptive } = settings;
     this.settings = settings;
     this.firstStep = firstStep;
-    this.interval = settings.every;
+    this.interval = adaptive === undefined ? every : clamp(every, adaptive.shortest, adaptive.longest);
     this.next = firstStep;
   }
 
   isDue(step: number): boolean {
-    return step >= this.next || step - this.firstStep < this.settings.warmUpSteps;
+    return step >= this.next || this.isWarmUp(step) || (this.urgent !== undefined && step >= this.urgent);
   }
 
-  /** A step was sampled. `movement`: largest change since the last sampled step, as |ln(now / before)|; NaN for unknown. */
-  sampled(step: number, movement: number): void {
+  /** A step was sampled; what it gave may come later. */
+  sampled(step: number): void {
     const { every, adaptive } = this.settings;
-    if (adaptive === undefined) {
-      // Multiples of `every` whatever came between, so that runs can be compared step by step.
-      this.next = this.firstStep + (Math.floor((step - this.firstStep) / every) + 1) * every;
-      return;
-    }
-    if (movement >= fastMovement) this.interval = Math.max(adaptive.shortest, Math.floor(this.interval / 2));
-    else if (movement < slowMovement) this.interval = Math.min(adaptive.longest, this.interval * 2);
-    this.next = step + this.interval;
+    this.urgent = undefined;
+    // Multiples of `every` whatever came between, so that runs, resumed ones too, can be compared step by step.
+    this.next = adaptive === undefined ? (Math.floor(step / every) + 1) * every : step + this.interval;
   }
 
-  /** Something happened that should be looked at: the next step is sampled. */
+  /** What a sampled step gave: the largest change since the last one, as |ln(now / before)|; NaN for unknown. */
+  moved(step: number, movement: number): void {
+    const { adaptive } = this.settings;
+    // In the warm-up the steps lie closer together than the distance that is to be judged.
+    if (adaptive === undefined || this.isWarmUp(step)) return;
+    const before = this.interval;
+    if (movement >= fastMovement) this.interval = Math.max(adaptive.shortest, Math.floor(before / 2));
+    else if (movement < slowMovement) this.interval = Math.min(adaptive.longest, before * 2);
+    this.next += this.interval - before;
+  }
+
+  /** Something happened that should be looked at: this step is sampled, or the first that can be after it. */
   hurry(step: number): void {
-    this.next = Math.min(this.next, step);
+    this.urgent = step;
+  }
+
+  private isWarmUp(step: number): boolean {
+    return step - this.firstStep < this.settings.warmUpSteps;
   }
 }
 
-/** Largest |ln(now / before)| of a metric over the sites of two sampled steps; NaN without a site in both. */
+/**
+ * Largest |ln(now / before)| of a metric over the sites of two sampled steps; NaN without a site in both. A metric that became
+ * NaN, or stopped being it, moved as far as can be.
+ */
 export function movementBetween(before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): number {
   let movement = Number.NaN;
   for (const [site, value] of now) {
-    const change = Math.abs(Math.log(value / (before.get(site) ?? Number.NaN)));
-    if (!(change <= movement)) movement = Number.isNaN(change) ? movement : change;
+    const last = before.get(site);
+    if (last === undefined || (Number.isNaN(value) && Number.isNaN(last))) continue;
+    const change = Math.abs(Math.log(value / last));
+    movement = Math.max(
+      Number.isNaN(movement) ? 0 : movement,
+      Number.isNaN(change) ? Number.POSITIVE_INFINITY : change,
+    );
   }
   return movement;
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.max(least, Math.min(most, value));
 }

@@ -1,8 +1,12 @@
 /**
  * Watches layers: on sampled steps their `call` is wrapped, on all other steps the model is as the user made it.
  */
-import * as tf from '@tensorflow/tfjs-core';
-import type { FoundLayer, LayerLike } from './layers.ts';
+import type * as tf from '@tensorflow/tfjs-core';
+import { hookCall } from './hooks.ts';
+import type { FoundLayer, Holder } from './layers.ts';
+import { readableModelName } from './names.ts';
+import { isLayer } from './parts.ts';
+import { Places } from './places.ts';
 
 /** A layer that is watched, and the name of its site. */
 export interface WatchedLayer extends FoundLayer {
@@ -23,85 +27,90 @@ export interface LayerCall {
 export type Observe = (call: LayerCall, output: tf.Tensor) => tf.Tensor;
 
 export class Capture {
-  private readonly watched: WatchedLayer[] = [];
-  private wrapped: (() => void)[] = [];
+  private readonly watched = new Map<object, WatchedLayer>();
+  private readonly sites = new Set<string>();
+  /** What the sites of each model begin with: nothing, or its name and a '/'. */
+  private readonly prefixes = new Map<object, string>();
+  private unhook: (() => void)[] = [];
 
   get size(): number {
-    return this.watched.length;
+    return this.watched.size;
   }
 
-  /** Adds layers; one that is watched already stays as it is. Takes effect with the next `install`. */
+  /** Adds layers of one model; one that is watched already stays as it is. Takes effect with the next `install`. */
   add(layers: readonly FoundLayer[], modelName: string, measured: WatchedLayer['measured']): void {
-    for (const found of layers) {
-      if (this.watched.some(({ layer }) => layer === found.layer)) continue;
-      this.watched.push({ ...found, site: this.freeName(found.path, modelName), measured });
+    for (const found of layers.filter(({ layer }) => !this.watched.has(layer))) {
+      const site = `${this.prefixOf(found, layers, modelName)}${found.path}`;
+      this.watched.set(found.layer, { ...found, site, measured });
+      this.sites.add(site);
     }
   }
 
   has(site: string): boolean {
-    return this.watched.some((watched) => watched.site === site);
+    return this.sites.has(site);
   }
 
-  /** Wraps every watched layer until `remove`. */
+  /** Wraps every watched layer, and what holds it, until `remove`. */
   install(observe: Observe): void {
     this.remove();
-    this.wrapped = this.watched.map((watched) => wrap(watched, observe));
+    const places = new Places();
+    for (const holder of this.holders()) {
+      const { layer } = holder;
+      if (!isLayer(layer)) continue; // an object of the user's that holds layers has no call to wrap
+      const watched = this.watched.get(layer);
+      const around = (run: () => unknown, inputs: unknown, kwargs: unknown): unknown => {
+        const leave = places.enter(holder);
+        try {
+          const output = run();
+          if (watched === undefined) return output;
+          const prefix = watched.site.slice(0, watched.site.length - watched.path.length);
+          return observed({ watched, site: prefix + places.pathOf(holder), inputs, kwargs }, output, observe);
+        } finally {
+          leave();
+        }
+      };
+      this.unhook.push(hookCall(layer, around));
+    }
   }
 
   /** Leaves the layers as they were. */
   remove(): void {
-    for (const unwrap of this.wrapped) unwrap();
-    this.wrapped = [];
+    const { unhook } = this;
+    this.unhook = [];
+    for (const each of unhook) each();
   }
 
-  /** Two models may have layers of the same path: the second one's sites carry its name. */
-  private freeName(path: string, modelName: string): string {
-    if (!this.has(path)) return path;
-    let name = `${modelName}/${path}`;
-    for (let copy = 2; this.has(name); copy++) name = `${modelName}/${path}#${copy}`;
-    return name;
-  }
-}
-
-/** Replaces `layer.call` on the instance; the function returned puts back what was there. */
-function wrap(watched: WatchedLayer, observe: Observe): () => void {
-  const { layer, callsPerPass, site } = watched;
-  const own = Object.getOwnPropertyDescriptor(layer, 'call');
-  const original = layer.call;
-  const nextPlace = placesOf(callsPerPass);
-  const wrapper = (inputs: unknown, kwargs: unknown): unknown => {
-    const output = original.call(layer, inputs, kwargs);
-    const place = nextPlace();
-    const call: LayerCall = { watched, site: place === 0 ? site : `${site}#${place + 1}`, inputs, kwargs };
-    if (!Array.isArray(output)) return observe(call, output as tf.Tensor);
-    // Some layers, recurrent ones among them, put their output first and their states after it.
-    return output.length === 0 ? output : [observe(call, output[0] as tf.Tensor), ...output.slice(1)];
-  };
-  layer.call = wrapper;
-  return () => unwrap(layer, wrapper, own);
-}
-
-function unwrap(layer: LayerLike, wrapper: LayerLike['call'], own: PropertyDescriptor | undefined): void {
-  // Somebody else wrapped it after us: taking ours out would take theirs out too, and ours does nothing off sampled steps.
-  if (layer.call !== wrapper) return;
-  if (own === undefined) Reflect.deleteProperty(layer, 'call');
-  else Object.defineProperty(layer, 'call', own);
-}
-
-/**
- * Which of its places in the model a shared layer runs at: they come in turn within a forward pass. A new gradient tape means
- * a new pass, also where the one before was cut short.
- */
-function placesOf(callsPerPass: number): () => number {
-  let calls = 0;
-  let tape: unknown;
-  return () => {
-    if (callsPerPass === 1) return 0;
-    const { activeTape } = tf.engine().state;
-    if (activeTape !== tape) {
-      tape = activeTape;
-      calls = 0;
+  /** The watched layers and all that hold them. */
+  private holders(): Holder[] {
+    const holders = new Map<object, Holder>();
+    for (const watched of this.watched.values()) {
+      for (let holder: Holder | undefined = watched; holder !== undefined; holder = holder.holder) {
+        if (!holders.has(holder.layer)) holders.set(holder.layer, holder);
+      }
     }
-    return calls++ % callsPerPass;
-  };
+    return [...holders.values()];
+  }
+
+  /** Two models may have layers of the same path: all sites of the second one begin with its name. */
+  private prefixOf(found: Holder, layers: readonly FoundLayer[], modelName: string): string {
+    const { layer: model } = rootOf(found);
+    const known = this.prefixes.get(model);
+    if (known !== undefined) return known;
+    const clashes = (prefix: string): boolean => layers.some(({ path }) => this.has(prefix + path));
+    const name = readableModelName(modelName, this.prefixes.size);
+    let prefix = '';
+    for (let copy = 1; clashes(prefix); copy++) prefix = copy === 1 ? `${name}/` : `${name}_${copy}/`;
+    this.prefixes.set(model, prefix);
+    return prefix;
+  }
+}
+
+function rootOf(holder: Holder): Holder {
+  return holder.holder === undefined ? holder : rootOf(holder.holder);
+}
+
+function observed(call: LayerCall, output: unknown, observe: Observe): unknown {
+  if (!Array.isArray(output)) return observe(call, output as tf.Tensor);
+  // Some layers, recurrent ones among them, put their output first and their states after it.
+  return output.length === 0 ? output : [observe(call, output[0] as tf.Tensor), ...output.slice(1)];
 }

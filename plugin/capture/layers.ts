@@ -1,122 +1,85 @@
-/** Finds the layers of a model, nested ones included, and what part they play. Works on any copy of TensorFlow.js: nothing is checked by `instanceof`. */
+/** The layers of a model as a tree, nested ones included: names, kinds, and how often each runs. */
 import type { SiteKind } from '../../src/messages.ts';
+import { kindByName, looksLikeBlock } from './kinds.ts';
+import { readableNames } from './names.ts';
+import { isContainer, type LayerLike, type Part, partsOf } from './parts.ts';
+import { residualStream } from './residual.ts';
 
-/** What is needed of a tfjs layer. */
-export interface LayerLike {
+export { isLayer, type LayerLike } from './parts.ts';
+
+/** What holds layers: the model itself, or a layer of it. */
+export interface Holder {
+  readonly layer: object;
+  /** Unique among what its own holder holds; empty for the model. */
   readonly name: string;
-  call: (inputs: unknown, kwargs: unknown) => unknown;
-  readonly layers?: readonly LayerLike[];
-  /** A model's own nodes, by `layer_ib-index`. */
-  readonly containerNodes?: ReadonlySet<string>;
-  readonly outputLayers?: readonly LayerLike[];
-  getClassName(): string;
+  /** Names from the model's first level down, joined by '/': unique within the model, the same in every process. */
+  readonly path: string;
+  /** How often one run of its own holder runs it: more than once where it is shared; undefined where only the holder's code knows. */
+  readonly callsPerRun: number | undefined;
+  readonly holder: Holder | undefined;
 }
 
-export interface FoundLayer {
+export interface FoundLayer extends Holder {
   readonly layer: LayerLike;
+  readonly holder: Holder;
   readonly className: string;
   readonly kind: SiteKind;
-  /** Readable names from the model's first level down, joined by '/': unique within the model, the same in every process. */
-  readonly path: string;
-  /** How often one forward pass runs the layer: more than once where it is shared. */
-  readonly callsPerPass: number;
+  /** It is made of layers, or its class is called a block. */
+  readonly isBlock: boolean;
+  readonly parts: readonly FoundLayer[];
 }
 
-export function isLayer(value: unknown): value is LayerLike {
-  const layer = value as Partial<LayerLike> | null | undefined;
-  return (
-    typeof layer?.name === 'string' && typeof layer.call === 'function' && typeof layer.getClassName === 'function'
-  );
+/** Every layer below a model, each once, holders before their parts. */
+export function findLayers(model: object): FoundLayer[] {
+  const tree = layerTree(model);
+  const stream = residualStream(tree, isContainer(model) ? 'in a graph' : 'in fields');
+  const all = (layers: readonly FoundLayer[]): FoundLayer[] => layers.flatMap((layer) => [layer, ...all(layer.parts)]);
+  return all(tree).map((found) => (stream.has(found) ? { ...found, kind: 'residual' } : found));
 }
 
-/** Every layer below a model, in the order of the model, each once. */
-export function findLayers(model: LayerLike): FoundLayer[] {
-  const found: FoundLayer[] = [];
-  const seen = new Set<LayerLike>([model]);
-  const visit = (parent: LayerLike, prefix: string): void => {
-    const parts = sublayers(parent);
+function layerTree(model: object): FoundLayer[] {
+  const seen = new Set<object>([model]);
+  const below = (holder: Holder): FoundLayer[] => {
+    const parts = partsOf(holder.layer).filter(({ layer }, index, all) => {
+      const isFirst = all.findIndex((other) => other.layer === layer) === index;
+      return isFirst && !seen.has(layer);
+    });
+    // Claimed before going deeper: where a part refers to one of its siblings, the sibling is no part of it.
+    for (const { layer } of parts) seen.add(layer);
     const names = readableNames(parts);
-    for (const [index, layer] of parts.entries()) {
-      if (seen.has(layer)) continue;
-      seen.add(layer);
-      const path = prefix === '' ? (names[index] as string) : `${prefix}/${names[index]}`;
-      const className = layer.getClassName();
-      found.push({
-        layer,
-        className,
-        kind: kindOf(layer, className, parent),
-        path,
-        callsPerPass: callsPerPass(layer, parent),
-      });
-      visit(layer, path);
-    }
+    return parts.map((part, index) => found(part, names[index] as string, holder));
   };
-  visit(model, '');
-  return found;
+  const found = (part: Part, name: string, holder: Holder): FoundLayer => {
+    const { layer } = part;
+    const className = layer.getClassName();
+    const path = holder.path === '' ? name : `${holder.path}/${name}`;
+    const here: Holder = { layer, name, path, callsPerRun: callsPerRun(layer, className, holder.layer), holder };
+    const parts = below(here);
+    return {
+      ...here,
+      layer,
+      holder,
+      className,
+      kind: kindByName(layer, className, holder.layer),
+      isBlock:
+        looksLikeBlock(className) || (className === 'TimeDistributed' ? parts[0]?.isBlock === true : parts.length > 0),
+      parts,
+    };
+  };
+  return below({ layer: model, name: '', path: '', callsPerRun: 1, holder: undefined });
 }
 
-/** Layers that a container lists, and layers that a custom layer holds as fields or in arrays of them. */
-function sublayers(parent: LayerLike): LayerLike[] {
-  if (parent.layers !== undefined) return parent.layers.filter(isLayer);
-  return Object.entries(parent)
-    .filter(([field]) => !/^_?(in|out)boundNodes$/.test(field)) // links to neighbours, not to parts
-    .flatMap(([, value]) => (Array.isArray(value) ? value : [value]))
-    .filter(isLayer);
-}
-
-/**
- * Layers without a name of their own are called like `add_Add7`, counting all that the process ever made. Their place among
- * their siblings of that class stays the same from start to start: `add_0`, `add_1`.
- */
-function readableNames(layers: readonly LayerLike[]): string[] {
-  const counts = new Map<string, number>();
-  const taken = new Set<string>();
-  return layers.map(({ name }) => {
-    const automatic = /^(.+)_([A-Z]\w*?)\d+$/.exec(name) ?? /^(model|sequential)_?()\d+$/.exec(name);
-    let readable = name;
-    if (automatic !== null && (automatic[2] === '' || snakeCase(automatic[2] as string) === automatic[1])) {
-      const stem = automatic[1] as string;
-      const count = counts.get(stem) ?? 0;
-      counts.set(stem, count + 1);
-      readable = `${stem}_${count}`;
-    }
-    for (let copy = 2; taken.has(readable); copy++) readable = `${name}#${copy}`;
-    taken.add(readable);
-    return readable;
-  });
-}
-
-/** As tfjs makes names of classes: LayerNormalization -> layer_normalization. */
-function snakeCase(className: string): string {
-  return className
-    .replace(/(.)([A-Z][a-z0-9]+)/g, '$1_$2')
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
-    .toLowerCase();
-}
-
-function kindOf(layer: LayerLike, className: string, parent: LayerLike): SiteKind {
-  if (className === 'Add') return 'residual';
-  if (/norm/i.test(className)) return 'norm';
-  const names = `${className} ${layer.name}`;
-  if (/attention|\battn\b/i.test(names)) return 'attention';
-  if (/embedding/i.test(className)) return 'embedding';
-  if (/mlp|feed_?forward|\bffn\b/i.test(names)) return 'mlp';
-  // A block: its output is the residual stream that the next block reads.
-  if (sublayers(layer).length > 0) return 'residual';
-  if (className === 'Dense' && (/logits|head/i.test(layer.name) || parent.outputLayers?.includes(layer)))
-    return 'logits';
-  return 'custom';
-}
-
-function callsPerPass(layer: LayerLike, parent: LayerLike): number {
-  if (parent.containerNodes === undefined) return 1;
-  let calls = 0;
-  for (let node = 0; node < inboundNodeCount(layer); node++) {
-    if (parent.containerNodes.has(`${layer.name}_ib-${node}`)) calls += 1;
+function callsPerRun(layer: LayerLike, className: string, holder: object): number | undefined {
+  if (!isContainer(holder)) {
+    // Steps through time are rows of one place.
+    const holderClass = (holder as Partial<LayerLike>).getClassName?.();
+    return /Cells?$/.test(className) || holderClass === 'TimeDistributed' ? 1 : undefined;
   }
-  return Math.max(1, calls);
-}
-
-function inboundNodeCount(layer: LayerLike): number {
-  return (layer as { inboundNodes?: readonly unknown[] }).inboundNodes?.length ?? 0;
+  const { containerNodes } = holder as Partial<LayerLike>;
+  const nodes = (layer.inboundNodes ?? []).filter(
+    (_, node) => containerNodes?.has(`${layer.name}_ib-${node}`) === true,
+  );
+  // tf.Sequential has no nodes of its own, and lists a layer as often as it was added.
+  const listed = holder.layers.filter((other) => other === layer);
+  return Math.max(nodes.length, listed.length);
 }

@@ -1,38 +1,69 @@
-/** Which of a model's layers are measured, and what their sites are called. */
+/** Which of a model's layers are measured. Sites are called by their layers' paths. */
 import { OutlierscopeError } from '../../src/errors.ts';
 import { type SiteKind, siteKinds } from '../../src/messages.ts';
-import { type FoundLayer, findLayers, type LayerLike } from './layers.ts';
+import { type FoundLayer, findLayers } from './layers.ts';
+import { isLayer, partsOf } from './parts.ts';
+import { describe } from './tensors.ts';
 
 /** One way to name layers: a kind, a name or path of a layer, or a pattern for paths. */
 export type SiteSelector = SiteKind | (string & {}) | RegExp;
 
-/** What the user asked for; nothing for the residual stream. */
+/** What the user asked for; undefined for the residual stream. */
 export type SiteChoice = readonly SiteSelector[] | undefined;
 
+/** Layers to watch. */
+export interface ChosenLayers {
+  readonly measured: FoundLayer[];
+  /** Layers of classes whose attention is asked for. */
+  readonly attention: FoundLayer[];
+}
+
 /**
- * Chooses the layers to watch. Sites are called by their layers' paths.
- * @throws OutlierscopeError `no-site` when nothing matches, or a selector does not, listing what there is: measuring nothing in
- * silence is the worst failure.
+ * What holds the layers of what the user attached: a model, a layer, or an object that holds some.
+ * @throws OutlierscopeError `not-a-model`.
  */
-export function chooseSites(model: LayerLike, choice: SiteChoice): FoundLayer[] {
+export function holderOfLayers(attached: unknown): object {
+  if (isLayer(attached)) return attached;
+  const parts = typeof attached === 'object' && attached !== null ? partsOf(attached) : [];
+  if (parts.length === 0) {
+    throw new OutlierscopeError(`attach needs a TensorFlow.js model or layer, received ${describe(attached)}`, {
+      code: 'not-a-model',
+      hint: 'for a model of plain operations use monitor.tap(name, tensor)',
+    });
+  }
+  // A class around one model is that model to everybody.
+  return parts.length === 1 ? (parts[0] as { layer: object }).layer : (attached as object);
+}
+
+/**
+ * Chooses the layers to watch.
+ * @throws OutlierscopeError `no-site` when nothing matches, or a selector or class does not, listing what there is: measuring
+ * nothing in silence is the worst failure.
+ */
+export function chooseLayers(model: object, choice: SiteChoice, attentionClasses: readonly string[]): ChosenLayers {
   const found = findLayers(model);
+  const unknown = attentionClasses.filter((name) => !found.some(({ className }) => className === name));
+  if (unknown.length > 0) throw noSite(`no layer is of class ${unknown.join(', ')} (option attention)`, model, found);
+  return {
+    measured: choose(model, found, choice),
+    attention: found.filter(({ className }) => attentionClasses.includes(className)),
+  };
+}
+
+/** The layers whose outputs are measured. @throws OutlierscopeError `no-site`. */
+export function chooseSites(model: object, choice: SiteChoice): FoundLayer[] {
+  return choose(model, findLayers(model), choice);
+}
+
+function choose(model: object, found: readonly FoundLayer[], choice: SiteChoice): FoundLayer[] {
   if (choice === undefined) {
-    const chosen = residualStream(found);
-    if (chosen.length === 0) throw noSite('no layer is part of a residual stream (Add layers, blocks)', model, found);
-    return chosen;
+    const stream = found.filter(({ kind }) => kind === 'residual');
+    if (stream.length === 0) throw noSite('no layer is part of a residual stream (Add layers, blocks)', model, found);
+    return stream;
   }
   const unmatched = choice.filter((selector) => !found.some((layer) => matches(layer, selector)));
   if (unmatched.length > 0) throw noSite(`no layer matches ${unmatched.join(', ')}`, model, found);
   return found.filter((layer) => choice.some((selector) => matches(layer, selector)));
-}
-
-/**
- * The outputs of Add layers; without any, those of blocks. The output of a block that ends in an Add layer is that layer's
- * output: measured once.
- */
-function residualStream(found: readonly FoundLayer[]): FoundLayer[] {
-  const adds = found.filter(({ className }) => className === 'Add');
-  return adds.length > 0 ? adds : found.filter(({ kind }) => kind === 'residual');
 }
 
 function matches({ path, layer, kind }: FoundLayer, selector: SiteSelector): boolean {
@@ -40,11 +71,11 @@ function matches({ path, layer, kind }: FoundLayer, selector: SiteSelector): boo
   return selector === path || selector === layer.name || selector === kind;
 }
 
-function noSite(what: string, model: LayerLike, found: readonly FoundLayer[]): OutlierscopeError {
+function noSite(what: string, model: object, found: readonly FoundLayer[]): OutlierscopeError {
   const most = 60;
   const layers = found.slice(0, most).map(({ path, className, kind }) => `${path} (${className}, ${kind})`);
   const more = found.length > most ? ` and ${found.length - most} more` : '';
-  return new OutlierscopeError(`${what} in model ${model.name}`, {
+  return new OutlierscopeError(`${what} in ${isLayer(model) ? `model ${model.name}` : describe(model)}`, {
     code: 'no-site',
     hint:
       `the option sites takes names, patterns and kinds (${siteKinds.join(', ')}); ` +

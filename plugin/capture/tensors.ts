@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 /** Undefined for a tensor that can be measured, else the reason. */
 export function whyNotMeasurable(x: unknown): string | undefined {
-  if (!(x instanceof tf.Tensor)) return isSymbolic(x) ? 'it is symbolic' : `it is no tensor but ${describe(x)}`;
+  if (!(x instanceof tf.Tensor)) return `it is no tensor but ${describe(x)}`;
   if (x.isDisposed) return 'the tensor is disposed';
   if (x.rank < 2) return `the tensor has rank ${x.rank}, and needs rows and a width: [..., width]`;
   if (x.dtype !== 'float32') return `the tensor is ${x.dtype}, and activations are float32`;
@@ -12,7 +12,7 @@ export function whyNotMeasurable(x: unknown): string | undefined {
 }
 
 /** A tensor of a model under construction: it has a shape and a source layer, and no values. */
-function isSymbolic(x: unknown): boolean {
+export function isSymbolic(x: unknown): boolean {
   const symbolic = x as { shape?: unknown; sourceLayer?: unknown } | null | undefined;
   return (
     typeof symbolic === 'object' &&

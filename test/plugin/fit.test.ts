@@ -138,28 +138,6 @@ describeNative('a monitor in model.fit', () => {
     expect(values['kurtosis']).toEqual([null, null, null, null]);
   });
 
-  test('names attach(model) where TensorFlow.js does not hand the model over', async () => {
-    const { model, x, y } = build();
-    const monitor = watch();
-    const fitting = model.fit(x, y, {
-      batchSize,
-      epochs: 1,
-      verbose: 0,
-      callbacks: [{ onBatchEnd: () => {} }, monitor] as never,
-    });
-    await expect(fitting).rejects.toThrow(/monitor\.attach\(model\)/);
-    monitor.attach(model);
-    model.stopTraining = false;
-    (model as unknown as { isTraining: boolean }).isTraining = false;
-    await model.fit(x, y, {
-      batchSize,
-      epochs: 1,
-      verbose: 0,
-      callbacks: [{ onBatchEnd: () => {} }, monitor] as never,
-    });
-    expect((await monitor.close()).delivered).toBe(3);
-  });
-
   test('lists what there is when no layer matches', () => {
     const model = sequential({ layers: [layers.dense({ units: 4, inputShape: [3], name: 'only' })] });
     expect(() => watch().attach(model)).toThrow(/no layer is part of a residual stream.*only \(Dense, custom\)/s);
