@@ -47,8 +47,8 @@ sites and runs of one width. [rules.md](rules.md) says which values are healthy.
   int8_sqnr sums signal and noise; attention_entropy is the mean over passes. A layer shared by several places of the model has a site
   for each: \`name\`, \`name#2\`, ...
 - **Precision**: reduced to column moments in float32 on the device, evaluated in float64 on the host, kept as float32 in the frame. Where
-  the largest magnitude leaves 1e-12 to 1e16 (1e-6 to 1e6 with kurtosis_raw or a Gram metric), X is scaled to 1 and reduced
-  again, so that no square overflows or vanishes.
+  the largest magnitude leaves 1e-12 to 1e16 (1e-6 to 1e6 with kurtosis_raw or a Gram metric), X is scaled to about 1 by a power of two and
+  reduced again, so that no square overflows or vanishes.
 
 ## Subsampled rows
 max_median_ratio and int8_sqnr look at no more than ${sampledRowCount.sample} rows; input_correlation_rms, feature_correlation_rms and effective_rank at
@@ -67,8 +67,8 @@ NaN means "not defined". What was not measured is apart from it ([protocol.md](p
 | magnitudes below 1.2e-38 (subnormal) | as zeros |
 | a value is NaN or infinite | nonfinite (gradient_nonfinite) counts it, the other metrics of that tensor are NaN; no top neurons |
 | a sampled row whose median is 0 | max_median_ratio is Infinity (NaN where the whole row is 0) |
-| rounding to int8 loses nothing | int8_sqnr is Infinity |
-| each row is constant over the width (or d = 1) | kurtosis_centred is NaN |
+| X lies on the grid of int8 (all of one magnitude) | int8_sqnr is Infinity, or above 120 by float32's rounding |
+| each row is constant over the width up to rounding, or d = 1 | kurtosis_centred is NaN |
 | one row (n = 1) | input_correlation and input_correlation_rms are NaN |
 | one neuron (d = 1) | kurtosis is 1, feature_correlation_rms NaN |
 | every key of every query is masked | max_attention_logit is NaN |
