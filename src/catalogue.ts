@@ -133,12 +133,12 @@ export const siteMetrics = [
     group: 'standard',
     of: 'activations',
     definition:
-      'mean over rows a of max_j |X_aj| / median_j |X_aj|, the median being the lower middle value; over at most 64 evenly spaced rows',
+      'mean over rows a of max_j |X_aj| / median_j |X_aj|, the median being the lower middle value; over at most 64 evenly spread rows',
     reference: `${paper}, Eq. 2`,
     worse: 'higher',
     prometheus: {
       name: 'outlierscope_max_median_ratio',
-      help: 'Mean over rows of largest / median absolute activation (He et al. Eq. 2), on at most 64 evenly spaced rows.',
+      help: 'Mean over rows of largest / median absolute activation (He et al. Eq. 2), on at most 64 evenly spread rows.',
     },
   },
   {
@@ -273,7 +273,7 @@ export const siteMetrics = [
     worse: 'lower',
     prometheus: {
       name: 'outlierscope_effective_rank',
-      help: 'Participation ratio of the eigenvalues of X^T X, 1 to the width, on at most 512 rows: towards 1 is rank collapse.',
+      help: 'Participation ratio of the eigenvalues of X^T X on at most 512 rows, from 1 (rank collapse) to the smaller of rows and width.',
     },
   },
 ] as const satisfies readonly SiteMetric[];

@@ -13,7 +13,7 @@ export interface Rule {
   readonly metric: string;
   /** Fires at values above this. */
   readonly above: number;
-  /** Resolves at values below this: less than `above`, so that a value on the line does not flap. */
+  /** Resolves at values below this: at most `above`, and better less, so that a value on the line does not flap. */
   readonly resolveBelow: number;
   /** Consecutive sampled frames above (or, to resolve, below). */
   readonly frames: number;

@@ -29,6 +29,7 @@ const finalCodes: ReadonlySet<number> = new Set([
   closeCodes.unauthorised,
   closeCodes.unsupportedVersion,
   closeCodes.tooLarge,
+  1009, // a message beyond what the server's websocket takes at all
   closeCodes.replaced,
 ]);
 
@@ -104,7 +105,7 @@ export class Sender implements Delivery {
     if (this.closed || this.refused || this.hello === undefined) return;
     let socket: Socket;
     try {
-      socket = this.connect(new URL(ingestPath, this.settings.url).href);
+      socket = this.connect(ingestAddress(this.settings.url));
     } catch (error) {
       this.lost(0, messageOf(error));
       return;
@@ -220,4 +221,11 @@ export class Sender implements Delivery {
     socket.onclose = done;
     socket.close(1000);
   }
+}
+
+/** The server's ingest endpoint; a path in the address is a proxy's prefix and stays. */
+export function ingestAddress(url: string): string {
+  const address = new URL(url);
+  address.pathname = address.pathname.replace(/\/+$/, '') + ingestPath;
+  return address.href;
 }
