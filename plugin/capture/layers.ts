@@ -19,13 +19,15 @@ export interface Holder {
   readonly holder: Holder | undefined;
 }
 
+/** A layer made of layers. A `plain` one, a nested model or a recurrent layer, adds nothing to what it is given. */
+export type BlockKind = 'block' | 'plain';
+
 export interface FoundLayer extends Holder {
   readonly layer: LayerLike;
   readonly holder: Holder;
   readonly className: string;
   readonly kind: SiteKind;
-  /** It is made of layers, or its class is called a block. */
-  readonly isBlock: boolean;
+  readonly block: BlockKind | undefined;
   readonly parts: readonly FoundLayer[];
 }
 
@@ -60,13 +62,26 @@ function layerTree(model: object): FoundLayer[] {
       layer,
       holder,
       className,
-      kind: kindByName(layer, className, holder.layer),
-      isBlock:
-        looksLikeBlock(className) || (className === 'TimeDistributed' ? parts[0]?.isBlock === true : parts.length > 0),
+      kind: kindByName(layer.name, className, () => isOutput(layer, holder)),
+      block: blockKind(layer, className, parts),
       parts,
     };
   };
   return below({ layer: model, name: '', path: '', callsPerRun: 1, holder: undefined });
+}
+
+const recurrent = /^(RNN|SimpleRNN|GRU|LSTM|ConvRNN2D|ConvLSTM2D|StackedRNNCells|Bidirectional)$/;
+
+function blockKind(layer: LayerLike, className: string, parts: readonly FoundLayer[]): BlockKind | undefined {
+  if (looksLikeBlock(className)) return 'block';
+  if (parts.length === 0) return undefined;
+  if (className === 'TimeDistributed') return parts[0]?.block;
+  return isContainer(layer) || recurrent.test(className) ? 'plain' : 'block';
+}
+
+function isOutput(layer: LayerLike, holder: Holder): boolean {
+  const { outputLayers } = holder.layer as Partial<LayerLike>;
+  return holder.holder === undefined && outputLayers?.includes(layer) === true;
 }
 
 function callsPerRun(layer: LayerLike, className: string, holder: object): number | undefined {

@@ -31,6 +31,8 @@ function ownName({ layer, field }: Part): string | undefined {
  */
 function automaticStem(layer: LayerLike): string | undefined {
   const className = layer.getClassName();
+  // Also `dense_Dense1_input`, in front of a Sequential.
+  if (className === 'InputLayer') return /^input_?\d+$|_[A-Z]\w*\d+_input$/.test(layer.name) ? 'input' : undefined;
   const stem = snakeCase(className);
   const prefixes = isContainer(layer) ? [stem, `${stem}_`] : [`${stem}_${className}`];
   const isAutomatic = prefixes.some(

@@ -42,7 +42,7 @@ export class Observer {
     const model = holderOfLayers(attached);
     if (this.attached.includes(model)) return;
     const chosen = chooseLayers(model, sites, Object.keys(attention));
-    const { name = 'model' } = model as { name?: string };
+    const { name = 'model' } = attached as { name?: string };
     this.capture.add(chosen.measured, name, 'output');
     this.capture.add(chosen.attention, name, 'attention only');
     this.attached.push(model);

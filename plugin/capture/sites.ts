@@ -2,8 +2,8 @@
 import { OutlierscopeError } from '../../src/errors.ts';
 import { type SiteKind, siteKinds } from '../../src/messages.ts';
 import { type FoundLayer, findLayers } from './layers.ts';
-import { isLayer, partsOf } from './parts.ts';
-import { describe } from './tensors.ts';
+import { isContainer, isLayer, type LayerLike, partsOf } from './parts.ts';
+import { describe, isSymbolic } from './tensors.ts';
 
 /** One way to name layers: a kind, a name or path of a layer, or a pattern for paths. */
 export type SiteSelector = SiteKind | (string & {}) | RegExp;
@@ -23,8 +23,8 @@ export interface ChosenLayers {
  * @throws OutlierscopeError `not-a-model`.
  */
 export function holderOfLayers(attached: unknown): object {
-  if (isLayer(attached)) return attached;
-  const parts = typeof attached === 'object' && attached !== null ? partsOf(attached) : [];
+  if (isLayer(attached)) return modelInside(attached);
+  const parts = typeof attached !== 'object' || attached === null || isSymbolic(attached) ? [] : partsOf(attached);
   if (parts.length === 0) {
     throw new OutlierscopeError(`attach needs a TensorFlow.js model or layer, received ${describe(attached)}`, {
       code: 'not-a-model',
@@ -33,6 +33,15 @@ export function holderOfLayers(attached: unknown): object {
   }
   // A class around one model is that model to everybody.
   return parts.length === 1 ? (parts[0] as { layer: object }).layer : (attached as object);
+}
+
+/**
+ * tf.Sequential runs, and hands to callbacks, a model that it builds inside, where a nested model in first place is unfolded:
+ * sites are called the same by whatever way they come.
+ */
+function modelInside(layer: LayerLike): LayerLike {
+  const { model } = layer as { model?: unknown };
+  return layer.getClassName() === 'Sequential' && isLayer(model) && isContainer(model) ? model : layer;
 }
 
 /**
