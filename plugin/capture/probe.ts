@@ -184,8 +184,9 @@ function lookAgain(seen: SeenTensor, first: Summary, layout: SummaryLayout, x: t
     seen.summaries.push(readSummary(new Float32Array(summaryLength(layout)), 0, layout));
   } else {
     const scale = scaleFor(absmax);
-    const values = tf.tidy(() => summarise(x, layout, scale).dataSync<'float32'>());
-    seen.summaries.push(readSummary(values, 0, layout, scale));
+    const vector = summarise(x, layout, scale);
+    seen.summaries.push(readSummary(vector.dataSync<'float32'>(), 0, layout, scale));
+    vector.dispose();
   }
 }
 

@@ -1,5 +1,6 @@
 /** Attention statistics: how spread the weights are, how large the logits get. */
 import * as tf from '@tensorflow/tfjs-core';
+import { columnMeans, rowMeans } from './means.ts';
 import type { SiteMetrics } from './metrics.ts';
 import { sampledRowCount, sampledRows } from './rows.ts';
 
@@ -21,7 +22,10 @@ export function summariseAttention({ weights, logits }: AttentionTensors): tf.Te
   });
 }
 
-/** From the statistics of each forward pass in a step: the mean entropy, the largest logit. */
+/**
+ * From the statistics of each forward pass in a step: the mean entropy, the largest logit. NaN for what was not given in one
+ * of them, for a NaN among the values (of the entropy: among the queries that are looked at), and where all keys are masked.
+ */
 export function measureAttention(passes: readonly Float32Array[]): SiteMetrics {
   const [entropies, logits] = [0, 1].map((index) => passes.map((pass) => pass[index] as number)) as [
     number[],
@@ -43,5 +47,5 @@ function meanEntropy(weights: tf.Tensor): tf.Tensor {
   const some = queries <= sampledRowCount.queries ? all : tf.gather(all, sampledRows(queries, sampledRowCount.queries));
   // ln of the smallest normal float32 is finite, and 0 times it is 0.
   const logarithms = tf.log(tf.maximum(some, 1.2e-38));
-  return tf.neg(tf.mean(tf.sum(tf.mul(some, logarithms), 1, true), 0, true));
+  return tf.mul(columnMeans(rowMeans(tf.mul(some, logarithms))), -keys);
 }

@@ -30,10 +30,14 @@ export function columnMeans(matrix: tf.Tensor2D, divisor = matrix.shape[0]): tf.
   return tf.matMul(filled([1, chunk], 1 / chunk), partial as tf.Tensor2D);
 }
 
-/** [n, 1]: sums over the columns of a matrix [n, d], divided by `divisor`. */
-export function rowMeans(matrix: tf.Tensor2D, divisor = matrix.shape[1]): tf.Tensor2D {
+/** [n, 1]: means over the columns of a matrix [n, d]. */
+export function rowMeans(matrix: tf.Tensor2D): tf.Tensor2D {
+  return tf.getBackend() === 'wasm' ? rowSums(matrix, matrix.shape[1]) : tf.mean(matrix, 1, true);
+}
+
+/** [n, 1]: sums over the columns, divided by `divisor`. */
+function rowSums(matrix: tf.Tensor2D, divisor: number): tf.Tensor2D {
   const [n, d] = matrix.shape;
-  if (tf.getBackend() !== 'wasm') return tf.mean(matrix, 1, true);
   if (d <= chunk) return tf.matMul(matrix, filled([d, 1], 1 / divisor));
   const missing = -d & (chunk - 1);
   const whole =
@@ -44,7 +48,7 @@ export function rowMeans(matrix: tf.Tensor2D, divisor = matrix.shape[1]): tf.Ten
           [0, missing],
         ]);
   const partial = tf.matMul(tf.reshape(whole, [-1, chunk]) as tf.Tensor2D, filled([chunk, 1], 1 / chunk));
-  return rowMeans(tf.reshape(partial, [n, (d + missing) / chunk]) as tf.Tensor2D, divisor / chunk);
+  return rowSums(tf.reshape(partial, [n, (d + missing) / chunk]) as tf.Tensor2D, divisor / chunk);
 }
 
 function filled(shape: [number, number], value: number): tf.Tensor2D {

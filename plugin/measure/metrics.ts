@@ -1,19 +1,19 @@
 /**
  * From a site's summaries to its metrics: pure, on the host, in float64. Formulas are those of src/catalogue.ts.
  *
- * Several summaries of one site in one step (gradient accumulation, several forward passes) count as the rows of one; what is
- * measured on a few rows is averaged over them.
+ * Several summaries of one site in one step (gradient accumulation, several forward passes) count as the rows of one. The
+ * max_median_ratio and the metrics of Gram matrices, which are measured on a few rows, are averaged over them by rows.
  *
- * Documented edges. Where nothing is said, a number is what IEEE arithmetic makes of its formula.
+ * Documented edges (those of attention: attention.ts). Where nothing is said, IEEE arithmetic makes the number of the formula.
  * - A NaN or an infinite value: every metric of that tensor is NaN but the count of such values, and no neuron is listed.
- * - All zero: rms and absmax are 0, ratios are NaN. A number below 1.2e-38, float32's smallest normal one, may count as zero,
- *   and does where all are.
- * - Magnitudes of 1e-37 to 3e38 are measured to the same precision; ratios do not depend on the magnitude.
- * - All equal: kurtosis, correlations and effective rank are 1; so is the kurtosis of a single row of equal magnitudes.
+ * - All zero: rms and absmax are 0, ratios are NaN.
+ * - Ratios do not depend on the magnitude, from 1e-33 to 3e38. Numbers below 1.2e-38, the smallest normal float32, count as
+ *   zero where there is nothing larger, and on some backends everywhere.
+ * - All equal: kurtosis, correlations and effective rank are 1.
  * - Each row constant over the width, up to rounding (the centred rms below 1e-5 of the rms): kurtosis_centred is NaN.
  * - A single row: input_correlation and input_correlation_rms are NaN. A single neuron: kurtosis is 1, kurtosis_centred and
  *   feature_correlation_rms are NaN.
- * - A row with more than half its activations 0: max_median_ratio is Infinity, or NaN where the whole row is 0.
+ * - A row with at least half its activations 0: max_median_ratio is Infinity, or NaN where the whole row is 0.
  * - Activations on the grid of int8 (all of one magnitude, say): int8_sqnr is Infinity, or above 120 dB by float32's rounding.
  */
 import type { SiteMetricName } from '../../src/catalogue.ts';
