@@ -38,6 +38,7 @@ export class Engine {
   private hasBegun = false;
   private isClosed = false;
   private stepBegan = 0;
+  private faultsBefore = 0;
   private learningRate: number | undefined;
   private kurtosisBefore: ReadonlyMap<string, number> = new Map();
   private readonly nonfinite = new NonfiniteWatch();
@@ -99,6 +100,7 @@ export class Engine {
       () => {
         this.observer.begin(new StepProbe(this.parts, (site, error) => this.faults.add(`measuring ${site}`, error)));
         this.learningRate = learningRateOf(this.observer.attached);
+        this.faultsBefore = this.faults.count;
         this.stepBegan = performance.now();
       },
       () => this.stopMeasuring(),
@@ -179,7 +181,9 @@ export class Engine {
     this.sampler.moved(step, movementBetween(this.kurtosisBefore, kurtosis));
     this.kurtosisBefore = kurtosis;
     this.nonfinite.see(scalars);
-    if (sites.size === 0) this.faults.add('a sampled step', new Error(this.whyNothingSeen()));
+    // Where something was left out, that was told.
+    if (sites.size === 0 && this.faults.count === this.faultsBefore)
+      this.faults.add('a sampled step', new Error(this.whyNothingSeen()));
     this.recorder.record({ step, scalars, sites });
   }
 

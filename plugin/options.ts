@@ -22,6 +22,13 @@ export type AttentionAdapter = (call: AttentionCall) => AttentionTensors;
 const metricNames = siteMetrics.map(({ name }) => name);
 const label = z.string().min(1).max(limits.nameLength);
 
+/** Names what is wrong, and all that there is. */
+function whichMetrics({ input }: { readonly input?: unknown }): string {
+  const unknown = Array.isArray(input) ? input.filter((name) => !metricNames.includes(name)) : [];
+  const wrong = unknown.length > 0 ? `there is no metric ${unknown.join(', ')}; ` : '';
+  return `${wrong}give a group (${metricGroups.join(', ')}) or names of metrics (${metricNames.join(', ')})`;
+}
+
 const schema = z
   .object({
     /** The server's address, `ws://` or `wss://`. Default ws://127.0.0.1:9877. */
@@ -42,10 +49,10 @@ const schema = z
         }),
     ]),
     /** How much is measured: a group of the catalogue, or names of metrics. Default 'standard'. */
-    metrics: z.union([z.enum(metricGroups), z.array(z.enum(metricNames)).min(1)]),
+    metrics: z.union([z.enum(metricGroups), z.array(z.enum(metricNames)).min(1)], { error: whichMetrics }),
     /** Which layers: kinds ('attention'), names or paths of layers, patterns for paths; [] for taps alone. Default: the residual stream. */
     sites: z
-      .array(z.union([label, z.instanceof(RegExp)]))
+      .array(z.union([label, z.instanceof(RegExp)], { error: 'give a name, a kind or a pattern' }))
       .refine((sites) => new Set(sites.map(String)).size === sites.length, 'a site is named twice'),
     /** For layers of a class: gives the attention weights and logits of a call, which are measured then. */
     attention: z.record(
@@ -139,5 +146,5 @@ function received(options: unknown, path: readonly PropertyKey[]): string {
     (object, key) => (object as Record<PropertyKey, unknown> | undefined)?.[key],
     options,
   );
-  return `, received ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`;
+  return `, received ${typeof value === 'string' || Array.isArray(value) ? JSON.stringify(value) : String(value)}`;
 }
