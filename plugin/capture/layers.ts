@@ -48,7 +48,7 @@ function layerTree(model: object): FoundLayer[] {
     });
     // Claimed before going deeper: where a part refers to one of its siblings, the sibling is no part of it.
     for (const { layer } of parts) seen.add(layer);
-    const names = readableNames(parts);
+    const names = readableNames(parts, holder.name);
     return parts.map((part, index) => found(part, names[index] as string, holder));
   };
   const found = (part: Part, name: string, holder: Holder): FoundLayer => {

@@ -2,12 +2,14 @@
 import { isContainer, type LayerLike, type Part } from './parts.ts';
 
 /** Names for the parts of one holder, in their order. */
-export function readableNames(parts: readonly Part[]): string[] {
-  const own = new Set(parts.map(ownName));
+export function readableNames(parts: readonly Part[], holderName: string): string[] {
+  // Some models put the path into every layer's name, where it would stand twice.
+  const ownNames = parts.map((part) => withoutPrefix(ownName(part), `${holderName}/`));
+  const own = new Set(ownNames);
   const taken = new Set<string>();
-  return parts.map((part) => {
+  return parts.map((part, index) => {
     const stem = automaticStem(part.layer);
-    const name = ownName(part) ?? firstFree(`${stem}_`, 0, (tried) => taken.has(tried) || own.has(tried));
+    const name = ownNames[index] ?? firstFree(`${stem}_`, 0, (tried) => taken.has(tried) || own.has(tried));
     const unique = taken.has(name) ? firstFree(`${name}_`, 2, (tried) => taken.has(tried) || own.has(tried)) : name;
     taken.add(unique);
     return unique;
@@ -48,6 +50,10 @@ function snakeCase(className: string): string {
     .replace(/([a-z])([A-Z])/g, '$1_$2')
     .toLowerCase();
   return name.startsWith('_') ? `private${name}` : name;
+}
+
+function withoutPrefix(name: string | undefined, prefix: string): string | undefined {
+  return name?.startsWith(prefix) === true && name.length > prefix.length ? name.slice(prefix.length) : name;
 }
 
 function firstFree(stem: string, from: number, isTaken: (name: string) => boolean): string {

@@ -8,6 +8,7 @@ import * as tfLayers from '@tensorflow/tfjs-layers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { describeNative } from '../support/native.ts';
 import { build, callbacksFor, disposeModels, fits, type Layers } from './fits.ts';
+import { requireQuietly } from './quietly.ts';
 import { watching } from './watching.ts';
 
 type Core = 'the same tfjs-core' | 'a second tfjs-core';
@@ -25,13 +26,7 @@ function copyOfLayers(folder: string, core: Core): Layers {
   copy('tfjs-layers');
   if (core === 'a second tfjs-core') copy('tfjs-core');
   else symlinkSync(join(scope, 'tfjs-core'), join(into, 'tfjs-core'));
-  const wasQuiet = tf.env().getBool('PROD');
-  tf.env().set('PROD', true); // a second core warns that it is one
-  try {
-    return createRequire(join(into, 'here.js'))('@tensorflow/tfjs-layers') as Layers;
-  } finally {
-    tf.env().set('PROD', wasQuiet);
-  }
+  return requireQuietly('@tensorflow/tfjs-layers', join(into, 'here.js'));
 }
 
 describeNative('a model from another copy of tfjs-layers', () => {
