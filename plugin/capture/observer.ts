@@ -42,7 +42,8 @@ export class Observer {
     const model = holderOfLayers(attached);
     if (this.attached.includes(model)) return;
     const chosen = chooseLayers(model, sites, Object.keys(attention));
-    const { name = 'model' } = attached as { name?: string };
+    const names = [attached, model].map((each) => (each as { name?: unknown }).name);
+    const name = names.find((each) => typeof each === 'string') ?? 'model';
     this.capture.add(chosen.measured, name, 'output');
     this.capture.add(chosen.attention, name, 'attention only');
     this.attached.push(model);
@@ -109,9 +110,12 @@ export class Observer {
   private observeAttention(name: string, tensors: () => AttentionTensors): void {
     this.probe?.observeAttention(name, () => {
       const given = tensors();
-      const { shape } = given.weights ?? given.logits ?? { shape: [1] };
+      const present = [given.weights, given.logits].filter((tensor) => tensor !== undefined);
+      const why = present.length === 0 ? 'neither weights nor logits' : present.map(whyNotMeasurable).find(Boolean);
+      if (why !== undefined) throw new Error(`its attention: ${why}, so it is left out`);
       if (!this.parts.hasSite(name)) {
-        this.parts.declareSite({ name, kind: 'attention', path: name, width: shape[shape.length - 1] as number });
+        const keys = present[0]?.shape.at(-1) as number;
+        this.parts.declareSite({ name, kind: 'attention', path: name, width: keys });
       }
       return given;
     });

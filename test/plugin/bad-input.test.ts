@@ -183,14 +183,16 @@ describeNative('in a loop', () => {
     train((of) => {
       monitor.tapAttention('none', undefined as never);
       monitor.tapAttention('shapeless', { weights: tf.scalar(1) });
+      monitor.tapAttention('disposed', { logits: disposed() });
+      monitor.tapAttention('empty', {});
       return attention.apply(of) as tf.Tensor;
     });
     monitor.stepSync();
-    expect(monitor.faults).toBe(3);
+    expect(monitor.faults).toBe(5);
     expect(told).toHaveBeenCalledWith('outlierscope: the option warn threw: mine');
     told.mockRestore();
     expectMeasured(monitor.latest, 'attention', rowsOf(x));
-    await monitor.close();
+    expect((await stored(monitor)).sites).toEqual(['attention']);
 
     // A layer that cannot be wrapped: the step is not measured, and trains.
     const warnings: string[] = [];

@@ -102,6 +102,25 @@ describeNative('a loop of one’s own', () => {
     optimizer.dispose();
   });
 
+  test('is sampled densely while kurtosis moves, and rarely while it does not', async () => {
+    const monitor = monitorOf({ every: 8, adaptive: { shortest: 2, longest: 16 } });
+    const neurons = tf.tidy(() => tf.concat([tf.ones([1]), tf.zeros([width - 1])]));
+    for (let step = 0; step < 80; step++) {
+      tf.tidy(() => {
+        // One neuron grows up to step 40.
+        const growth = 0.2 * 1.08 ** Math.min(step, 40);
+        const scales = tf.add(1, tf.mul(neurons, growth));
+        tf.grad((of) => tf.sum(monitor.tap('h', tf.mul(of, scales))))(x);
+        monitor.stepSync();
+      });
+    }
+    const { steps } = await stored(monitor);
+    const distances = steps.slice(1).map((step, index) => step - (steps[index] as number));
+    expect(Math.min(...distances)).toBeLessThanOrEqual(4);
+    expect(distances.at(-1)).toBe(16);
+    neurons.dispose();
+  });
+
   test('knows the learning rate and gradient norm of a compiled model', async () => {
     const optimizer = new AdamW({ learningRate: 0.25, clipNorm: 1 });
     model.compile({ optimizer, loss: 'meanSquaredError' });
