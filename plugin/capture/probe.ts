@@ -94,9 +94,10 @@ export class StepProbe {
     offTape().dispose();
   }
 
+  /** The gradient goes on as it came: a clone of it would live as long as the backward pass. */
   private passBack(site: string, dy: tf.Tensor): tf.Tensor {
     if (this.parts.gradients === 'measured') this.measure(site, 'gradients', dy, gradientParts);
-    return tf.clone(dy);
+    return dy;
   }
 
   private measure(site: string, role: 'activations' | 'gradients', x: tf.Tensor, parts: SummaryParts): void {
