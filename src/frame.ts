@@ -98,7 +98,7 @@ export function frameBytes(shape: FrameShape): number {
 /** Encodes a frame of `metrics` columns; its number of sites follows from the length of `values`. */
 export function encodeFrame(frame: Frame, metrics: number): Uint8Array<ArrayBuffer> {
   const shape: FrameShape = {
-    sites: metrics === 0 ? 0 : frame.values.length / metrics,
+    sites: siteCount(frame, metrics),
     metrics,
     scalars: frame.scalars.length,
     topNeurons: frame.topNeurons.count,
@@ -121,6 +121,12 @@ export function encodeFrame(frame: Frame, metrics: number): Uint8Array<ArrayBuff
     offset += array.byteLength;
   }
   return bytes;
+}
+
+/** A run may measure none of a frame's metrics and list its neurons all the same. */
+function siteCount({ values, topNeurons: { count, indices } }: Frame, metrics: number): number {
+  if (metrics > 0) return values.length / metrics;
+  return count > 0 ? indices.length / count : 0;
 }
 
 /** A decoded frame and the shape that its header states. */

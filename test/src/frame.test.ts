@@ -63,6 +63,13 @@ describe('a frame', () => {
     ]);
   });
 
+  test('may list neurons without a metric', () => {
+    const frame: Frame = { ...example(), values: absentValues(0) };
+    const decoded = decodeFrame(encodeFrame(frame, 0));
+    expect(decoded.shape).toEqual({ sites: 2, metrics: 0, scalars: 3, topNeurons: 1 });
+    expect(decoded.frame).toEqual(frame);
+  });
+
   test('is read from anywhere in a larger buffer, and with fields that this version does not know', () => {
     const bytes = encodeFrame(example(), 3);
     const longer = new Uint8Array(5 + bytes.length + 8 + 3);
