@@ -40,15 +40,15 @@ const paths = (model: object): string[] => findLayers(model).map(({ path }) => p
 const stream = (model: object): string[] => chooseSites(model, undefined).map(({ path }) => path);
 
 describeNative('the layers of a model', () => {
-  let scopes: ReturnType<typeof tf.memory>['numTensors'];
+  let before: number;
   beforeAll(() => {
-    scopes = tf.memory().numTensors;
+    before = tf.memory().numTensors;
     tf.engine().startScope();
   });
   afterAll(() => {
     tf.engine().endScope();
     tf.disposeVariables();
-    expect(tf.memory().numTensors).toBe(scopes);
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   /** x + branch(x), twice, as nested models without names. */
