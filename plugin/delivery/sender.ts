@@ -44,6 +44,9 @@ export class Sender implements Delivery {
   private readonly emit: (event: DeliveryEvent) => void;
   private hello: Hello | undefined;
   private socket: Socket | undefined;
+  /** The hello is on this connection. */
+  private greeted = false;
+  /** The server's answer to it has come. */
   private welcomed = false;
   private refused = false;
   private failures = 0;
@@ -82,7 +85,8 @@ export class Sender implements Delivery {
     if (this.hello === undefined) return;
     const { sites, scalars } = this.hello;
     this.hello = { ...this.hello, sites: [...sites, ...declare.sites], scalars: [...scalars, ...declare.scalars] };
-    if (this.welcomed) this.socket?.send(JSON.stringify(declare));
+    // Before the hello there is nothing to add to: it will have it. After it, the server reads on in order, welcome or not.
+    if (this.greeted) this.socket?.send(JSON.stringify(declare));
   }
 
   private accept(frame: Unacknowledged): void {
@@ -113,7 +117,10 @@ export class Sender implements Delivery {
     this.socket = socket;
     socket.binaryType = 'arraybuffer';
     let reason = '';
-    socket.onopen = () => socket.send(JSON.stringify(this.hello));
+    socket.onopen = () => {
+      socket.send(JSON.stringify(this.hello));
+      this.greeted = true;
+    };
     socket.onmessage = ({ data }: { data: unknown }) => this.receive(data);
     socket.onerror = (event: { message?: string }) => {
       reason = event.message ?? '';
@@ -160,6 +167,7 @@ export class Sender implements Delivery {
 
   private lost(code: number, reason: string): void {
     this.socket = undefined;
+    this.greeted = false;
     this.welcomed = false;
     if (this.closed) return;
     if (finalCodes.has(code)) {

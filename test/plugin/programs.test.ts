@@ -22,7 +22,7 @@ import { watching } from './watching.ts';
 const size = { vocabulary: 13, width: 16, heads: 2, blocks: 2, positions: 8 };
 
 describeNative('a program', () => {
-  const { monitor: monitorOf, stored, known } = watching();
+  const { monitor: monitorOf, stored } = watching();
   let before: number;
   let model: RawGpt | undefined;
   beforeEach(() => {
@@ -178,7 +178,6 @@ describeNative('a program', () => {
         {
           onEpochBegin: async (epoch: number) => {
             events.push(`epoch ${epoch}`);
-            if (epoch === 1) await known(monitor);
           },
         },
         new EarlyStopping({ monitor: 'val_loss', patience: 3 }),

@@ -128,6 +128,31 @@ describe('the sender', () => {
     expect(hellos.at(-1)?.scalars.at(-1)).toBe('accuracy');
   });
 
+  test('tells of what is declared between hello and welcome, before the frames that need it', async () => {
+    const order: string[] = [];
+    serve = (peer) => {
+      peer.on('message', (data, isBinary) => {
+        const { type, sites } = isBinary ? { type: 'frame', sites: [] } : (JSON.parse(String(data)) as Hello);
+        order.push(type);
+        if (type === 'frame') acknowledge(peer, 0);
+        if (type !== 'hello') return;
+        expect(sites).toHaveLength(2);
+        sender.post({ kind: 'declare', declare: { type: 'declare', sites: [], scalars: ['val_loss'] } });
+        send(sender, 0, 0);
+        const limits = { frameBytes: 1 };
+        setTimeout(
+          () => peer.send(JSON.stringify({ type: 'welcome', protocol: 1, lastSequence: -1, serverTime: 0, limits })),
+          50,
+        );
+      });
+    };
+    const { sender, closed } = start();
+    await vi.waitFor(() => expect(order).toContain('frame'), 5000);
+    sender.post({ kind: 'close', outcome: 'finished', deadlineMilliseconds: 5000 });
+    expect((await closed).delivered).toBe(1);
+    expect(order.slice(0, 3)).toEqual(['hello', 'declare', 'frame']);
+  });
+
   test.each([4400, 4401, 4406, 4409, 4413])('gives up when it is refused with %d, and says so once', async (code) => {
     serve = (peer) => peer.close(code, 'not you');
     const { sender, events, closed } = start();

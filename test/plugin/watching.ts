@@ -14,8 +14,6 @@ export interface StoredRun {
 export interface Watching {
   /** A monitor that delivers to this file's server; its warnings go to `warnings`, or nowhere. */
   monitor(options?: MonitorOptions, warnings?: string[]): OutlierMonitor;
-  /** Resolves when the server has a run, for what is to be declared to it later. */
-  known(monitor: OutlierMonitor): Promise<void>;
   /** Closes a monitor and gives what the server stored of it. */
   stored(monitor: OutlierMonitor): Promise<StoredRun>;
 }
@@ -36,8 +34,6 @@ export function watching(): Watching {
         warn: (message) => warnings.push(message),
         ...options,
       }),
-    known: (monitor) =>
-      expect.poll(async () => (await fetch(`${server.url}/api/runs/${monitor.runId}`)).status).toBe(200),
     stored: async (monitor) => {
       const { accepted, delivered } = await monitor.close();
       expect(delivered).toBe(accepted);

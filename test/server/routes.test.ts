@@ -130,7 +130,10 @@ describe('the API', () => {
 
   test('sends NaN and infinities by name', async () => {
     const { body } = await get('/api/runs/second/series?metric=kurtosis');
-    expect(body).toMatchObject({ values: [['NaN'], ['-Infinity']], scalars: { loss: ['NaN'], accuracy: ['Infinity'] } });
+    expect(body).toMatchObject({
+      values: [['NaN'], ['-Infinity']],
+      scalars: { loss: ['NaN'], accuracy: ['Infinity'] },
+    });
     expect((await get('/api/runs/second/frames/0')).body).toMatchObject({ values: { rms: ['Infinity', 2] } });
   });
 

@@ -35,7 +35,7 @@ describe('a frame', () => {
         '01' + '01' + '2800' + '0300' + '0300' + '02000000' + '0100' + '0000', // kind, version, header, C, M, S, K, reserved
         '0000000000001c40' + '0000000000805140' + '00b88756febc7842', // sequence 7, step 70, time
         '0000000000000240' + '000000000000f87f' + 'be0a00000000f87f', // 2.25, NaN, absent
-        '0000c03f' + '0000c07f' + '0000807f' + 'be0ac07f'.repeat(3), // 1.5, NaN, Infinity, absent
+        `0000c03f0000c07f0000807f${'be0ac07f'.repeat(3)}`, // 1.5, NaN, Infinity, absent
         '03000000' + 'ffffffff' + '0000003f' + '00000000', // neurons, shares
       ].join(''),
     );
