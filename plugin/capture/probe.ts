@@ -70,7 +70,8 @@ export class StepProbe {
   observe<T extends tf.Tensor>(site: string, x: T): T {
     const identity = tf.customGrad((...inputs) => {
       this.measure(site, 'activations', inputs[0] as tf.Tensor, this.parts.activations);
-      return { value: tf.clone(inputs[0] as tf.Tensor), gradFunc: (dy: tf.Tensor) => this.passBack(site, dy) };
+      const value = tf.clone(inputs[0] as tf.Tensor);
+      return { value, gradFunc: (dy: tf.Tensor) => this.passBack(site, dy, value.id) };
     });
     return identity(x) as T;
   }
@@ -94,10 +95,13 @@ export class StepProbe {
     offTape().dispose();
   }
 
-  /** The gradient goes on as it came: a clone of it would live as long as the backward pass. */
-  private passBack(site: string, dy: tf.Tensor): tf.Tensor {
+  /**
+   * The gradient goes on as it came: a clone of it would live as long as the backward pass. But for a gradient that was there
+   * before the forward pass: it is the caller's own (`tf.grads(f)(xs, dy)`), and must not come out as a result to be disposed of.
+   */
+  private passBack(site: string, dy: tf.Tensor, forwardId: number): tf.Tensor {
     if (this.parts.gradients === 'measured') this.measure(site, 'gradients', dy, gradientParts);
-    return dy;
+    return dy.id > forwardId ? dy : tf.clone(dy);
   }
 
   private measure(site: string, role: 'activations' | 'gradients', x: tf.Tensor, parts: SummaryParts): void {
