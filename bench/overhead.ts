@@ -1,10 +1,13 @@
 /**
  * What the monitor costs a training step of the demo's GPT, and what its peers cost.
  *
- * One fit, in rounds. A round trains, in random order, three blocks of ten steps (without a monitor, without one again, with
- * one at its defaults, which samples one step of the ten) and blocks of two steps in which every step is watched: by the
- * monitor with its standard group, with its full group, and by each peer. All frames go to a server in a process of its own.
- * The headline is a ratio of totals over all blocks of ten: a median step would be an unsampled one.
+ * One fit, in rounds of short blocks of two steps: short, so that whatever else the machine does falls on all arms alike; two,
+ * so that what a watched step leaves behind, garbage above all, falls on the step after it in the same block. A round trains
+ * ten steps without a monitor, ten without one again, and ten with one at its defaults, which samples one of the ten; then
+ * one block each in which every step is watched: by nobody, by the monitor with its standard and its full group, and by each
+ * peer. The order is random. All frames go to a server in a process of its own.
+ *
+ * The headline is a ratio of totals: a median step would be an unsampled one.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +17,7 @@ import type { DemoServer } from '../cli/demo/server.ts';
 import type { MonitorOptions, OutlierMonitor } from '../plugin/index.ts';
 import type { Bench, Result, Setting } from './support/bench.ts';
 import { built, startNative, tfjsNode } from './support/built.ts';
+import { addCosts, type Cost, startClocks } from './support/cost.ts';
 import { gramPeer, probeModelPeer, tensorBoardPeer } from './support/peers.ts';
 import {
   bootstrapInterval,
@@ -29,16 +33,12 @@ import { type Block, type Company, type DemoTraining, demoTraining, trainInBlock
 const longArms = ['without', 'without_again', 'default'] as const;
 const shortArms = ['none', 'sampled', 'sampled_full', 'tensorboard', 'probe_model', 'gram'] as const;
 const watchers = shortArms.filter((arm) => arm !== 'none');
-const stepsOfBlock = { long: 10, short: 2 } as const;
+const stepsOfBlock = 2;
+/** Of each long arm in a round: ten steps in all, as many as from one sampled step to the next. */
+const longBlocks = 5;
 const lengths = { full: { warmUp: 1, rounds: 40 }, quick: { warmUp: 1, rounds: 5 } } as const;
 
 type Arm = (typeof longArms)[number] | (typeof shortArms)[number];
-
-interface Cost {
-  readonly milliseconds: number;
-  /** Of all threads of the process: unlike time, it hardly depends on what else the machine does. */
-  readonly processorMilliseconds: number;
-}
 
 const peers = ['tensorboard_ratio', 'probe_model_ratio', 'gram_ratio'];
 
@@ -121,16 +121,13 @@ async function trainRounds(
   peersFor: PeersFor,
   monitors: Record<'default' | 'sampled' | 'sampled_full', Company>,
 ): Promise<Round<Arm, Cost>[]> {
-  const order: Block<Arm>[][] = Array.from({ length: rounds }, () =>
-    shuffled(
-      [
-        ...longArms.map((arm) => ({ arm, steps: stepsOfBlock.long })),
-        ...shortArms.map((arm) => ({ arm, steps: stepsOfBlock.short })),
-      ],
-      random,
-    ),
-  );
-  const blocksOfRound = longArms.length + shortArms.length;
+  const blocksOf = (arms: readonly Arm[]): Block<Arm>[] =>
+    shuffled(arms, random).map((arm) => ({ arm, steps: stepsOfBlock }));
+  const order = Array.from({ length: rounds }, () => [
+    ...Array.from({ length: longBlocks }, () => blocksOf(longArms)).flat(),
+    ...blocksOf(shortArms),
+  ]);
+  const blocksOfRound = longBlocks * longArms.length + shortArms.length;
   const costs: Partial<Record<Arm, Cost>>[] = order.map(() => ({}));
   const began = performance.now();
   await trainInBlocks(
@@ -140,23 +137,14 @@ async function trainRounds(
     startClocks,
     ({ arm }, index, cost) => {
       const round = Math.floor(index / blocksOfRound);
-      (costs[round] as Partial<Record<Arm, Cost>>)[arm] = cost;
+      const ofRound = costs[round] as Partial<Record<Arm, Cost>>;
+      ofRound[arm] = ofRound[arm] === undefined ? cost : addCosts(ofRound[arm], cost);
       if (index % blocksOfRound !== blocksOfRound - 1) return;
       const seconds = (performance.now() - began) / 1000;
       progress(`round ${round + 1} of ${rounds}, ${seconds.toFixed(0)} s`);
     },
   );
   return costs as Round<Arm, Cost>[];
-}
-
-function startClocks(): () => Cost {
-  const processor = process.cpuUsage();
-  const began = performance.now();
-  return () => {
-    const milliseconds = performance.now() - began;
-    const { user, system } = process.cpuUsage(processor);
-    return { milliseconds, processorMilliseconds: (user + system) / 1000 };
-  };
 }
 
 function evaluate(costs: readonly Round<Arm, Cost>[], random: () => number, delivered: number): Result {
@@ -180,18 +168,19 @@ function evaluate(costs: readonly Round<Arm, Cost>[], random: () => number, deli
   for (const name of ['default_ratio', 'sampled_ratio', 'control_ratio']) {
     figures[`${name}_processor`] = statistics[name]?.(processor) ?? Number.NaN;
   }
+  const stepsOfLong = longBlocks * stepsOfBlock;
   const millisecondsOfStep = (arm: Arm, steps: number) => median(times.map((round) => round[arm])) / steps;
   return {
     figures,
     intervals,
     details: {
       rounds: costs.length,
-      steps_each_without_and_default: costs.length * stepsOfBlock.long,
-      steps_each_sampled_and_peer: costs.length * stepsOfBlock.short,
+      steps_each_without_and_default: costs.length * stepsOfLong,
+      steps_each_sampled_and_peer: costs.length * stepsOfBlock,
       frames_delivered: delivered,
-      step_ms_without: millisecondsOfStep('without', stepsOfBlock.long),
-      step_ms_default: millisecondsOfStep('default', stepsOfBlock.long),
-      ...Object.fromEntries(shortArms.map((arm) => [`step_ms_${arm}`, millisecondsOfStep(arm, stepsOfBlock.short)])),
+      step_ms_without: millisecondsOfStep('without', stepsOfLong),
+      step_ms_default: millisecondsOfStep('default', stepsOfLong),
+      ...Object.fromEntries(shortArms.map((arm) => [`step_ms_${arm}`, millisecondsOfStep(arm, stepsOfBlock)])),
       default_ratio: 'total time of all steps with the monitor at its defaults / of as many without',
       control_ratio: 'the same of two halves without a monitor: how far chance alone goes (A/A)',
       other_ratios: "median over the rounds of a watched step / the same round's step without",
