@@ -2,20 +2,12 @@
  * The probe of one sampled step: an identity in the forward and backward pass that leaves a summary of what went through.
  *
  * `tf.customGrad` keeps what happens inside off the gradient tape, so the summaries cost no memory in the backward pass, and
- * its gradient function sees dy. Everything is read back by one download at the end of the step.
+ * its gradient function sees dy. What is reduced on a device is read back by one download at the end of the step.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { type AttentionTensors, summariseAttention } from '../measure/attention.ts';
-import {
-  gradientParts,
-  layoutOf,
-  readSummary,
-  type Summary,
-  type SummaryLayout,
-  type SummaryParts,
-  summaryLength,
-} from '../measure/layout.ts';
-import { countNonfinite, summarise } from '../measure/summary.ts';
+import { gradientParts, layoutOf, type Summary, type SummaryParts } from '../measure/layout.ts';
+import { createReduction, type Reduction } from '../measure/reduction.ts';
 
 /** What was seen at one site in one step. */
 export interface Observed {
@@ -37,16 +29,6 @@ export interface ProbeParts {
   readonly gradients: 'measured' | 'left out';
 }
 
-interface Pending {
-  readonly site: string;
-  readonly vector: tf.Tensor2D;
-  /** Takes the vector's values when they are on the host. */
-  readonly read: (observed: Observed, values: Float32Array, offset: number) => void;
-  readonly length: number;
-  /** Shares its data with what was measured; kept for the rare case that it must be looked at again. */
-  readonly kept: tf.Tensor | undefined;
-}
-
 /** Is a gradient being recorded? Only then is a forward pass part of training; `kwargs.training` is true in fit alone. */
 export function isTrainingPass(): boolean {
   return tf.engine().state.gradientDepth > 0;
@@ -54,16 +36,19 @@ export function isTrainingPass(): boolean {
 
 /** Collects the summaries of one step. */
 export class StepProbe {
-  private readonly pending: Pending[] = [];
   private readonly parts: ProbeParts;
   private readonly onFault: (site: string, error: unknown) => void;
+  private readonly reduction: Reduction;
+  private readonly attention: { readonly site: string; readonly statistics: tf.Tensor2D }[] = [];
+  private readonly sites = new Map<string, Observed>();
   /** Seconds spent here so far. */
   seconds = 0;
 
   /** `onFault` hears of what went wrong in here; training never does. */
-  constructor(parts: ProbeParts, onFault: (site: string, error: unknown) => void) {
+  constructor(parts: ProbeParts, onFault: (site: string, error: unknown) => void, reduction = createReduction()) {
     this.parts = parts;
     this.onFault = onFault;
+    this.reduction = reduction;
   }
 
   /** Identity on [..., d]; to be used in the forward pass of a training step. */
@@ -85,10 +70,8 @@ export class StepProbe {
   observeAttention(site: string, tensors: () => AttentionTensors): void {
     const offTape = tf.customGrad(() => {
       this.guarded(site, () => {
-        const vector = tf.tidy(() => summariseAttention(tensors()));
-        this.add(site, vector, 2, (observed, values, offset) =>
-          observed.attention.push(values.slice(offset, offset + 2)),
-        );
+        const statistics = tf.keep(tf.tidy(() => summariseAttention(tensors())));
+        this.attention.push({ site, statistics });
       });
       return { value: tf.scalar(0), gradFunc: () => [] };
     });
@@ -106,20 +89,21 @@ export class StepProbe {
 
   private measure(site: string, role: 'activations' | 'gradients', x: tf.Tensor, parts: SummaryParts): void {
     this.guarded(site, () => {
-      const layout = layoutOf(x.shape, parts);
-      const vector = summarise(x, layout);
-      const kept = tf.keep(tf.clone(x)); // After what may throw: nothing would give it back.
-      const read = (observed: Observed, values: Float32Array, offset: number): void => {
-        const summary = readSummary(values, offset, layout);
-        if (inRange(summary)) observed[role].summaries.push(summary);
-        else lookAgain(observed[role], summary, layout, kept);
-      };
-      this.add(site, vector, summaryLength(layout), read, kept);
+      this.reduction.add(x, layoutOf(x.shape, parts), (summary, nonfinite) => {
+        const seen = this.observed(site)[role];
+        seen.summaries.push(summary);
+        seen.nonfinite += nonfinite;
+      });
+      this.observed(site); // in the order of the passes, whenever the summary comes
     });
   }
 
-  private add(site: string, vector: tf.Tensor2D, length: number, read: Pending['read'], kept?: tf.Tensor): void {
-    this.pending.push({ site, vector: tf.keep(vector), length, read, kept });
+  private observed(site: string): Observed {
+    const known = this.sites.get(site);
+    if (known !== undefined) return known;
+    const observed: Observed = { activations: nothingSeen(), gradients: nothingSeen(), attention: [] };
+    this.sites.set(site, observed);
+    return observed;
   }
 
   private guarded(site: string, work: () => void): void {
@@ -132,73 +116,35 @@ export class StepProbe {
     this.seconds += (performance.now() - begin) / 1000;
   }
 
-  /** One tensor [1, k] with everything to download: the summaries, then `extra` scalars. The caller disposes it. */
+  /** One tensor [1, k] with everything to download: summaries, attention, then `extra` scalars. The caller disposes it. */
   gather(extra: readonly tf.Tensor[]): tf.Tensor2D {
     return tf.tidy(() => {
       const scalars = extra.map((scalar) => tf.reshape(tf.cast(scalar, 'float32'), [1, 1]) as tf.Tensor2D);
-      const pieces = [...this.pending.map(({ vector }) => vector), ...scalars];
-      return pieces.length === 0 ? tf.zeros<tf.Rank.R2>([1, 0]) : tf.concat(pieces, 1);
+      const attention = this.attention.map(({ statistics }) => statistics);
+      const pieces = [...this.reduction.gather(), ...attention, ...scalars];
+      if (pieces.length === 0) return tf.zeros<tf.Rank.R2>([1, 0]);
+      return tf.concat(pieces, 1);
     });
   }
 
   /** Splits downloaded values by site, and gives all tensors back. */
-  finish(values: Float32Array): { sites: Map<string, Observed>; extra: Float32Array } {
-    const sites = new Map<string, Observed>();
-    let offset = 0;
-    for (const { site, read, length } of this.pending) {
-      const observed = sites.get(site) ?? { activations: nothingSeen(), gradients: nothingSeen(), attention: [] };
-      sites.set(site, observed);
-      read(observed, values, offset);
-      offset += length;
+  finish(values: Float32Array): { sites: ReadonlyMap<string, Observed>; extra: Float32Array } {
+    let offset = this.reduction.finish(values, 0);
+    for (const { site, statistics } of this.attention) {
+      this.observed(site).attention.push(values.slice(offset, offset + statistics.size));
+      offset += statistics.size;
     }
     this.dispose();
-    return { sites, extra: values.subarray(offset) };
+    return { sites: this.sites, extra: values.subarray(offset) };
   }
 
   /** Gives all tensors back. */
   dispose(): void {
-    for (const { vector, kept } of this.pending) tf.dispose(kept === undefined ? vector : [vector, kept]);
-    this.pending.length = 0;
+    this.reduction.dispose();
+    for (const { statistics } of this.attention.splice(0)) statistics.dispose();
   }
 }
 
 function nothingSeen(): SeenTensor {
   return { summaries: [], nonfinite: 0 };
-}
-
-/**
- * Far enough from float32's ends, 1.2e-38 and 3.4e38, that neither the largest square (or its square, where fourth powers
- * are taken) nor its millionth part is lost.
- */
-function inRange({ largestSquare, squares, fourthPowers, gram }: Summary): boolean {
-  const [least, most] = fourthPowers.length > 0 || gram.length > 0 ? [1e-12, 1e12] : [1e-24, 1e32];
-  const largest = largestSquare[0] as number;
-  return largest > least && largest < most && squares.every(Number.isFinite);
-}
-
-/** Looks closer, by a second download, at what is not finite or out of range. */
-function lookAgain(seen: SeenTensor, first: Summary, layout: SummaryLayout, x: tf.Tensor): void {
-  const [absmax, nonfinite] = tf.tidy(() => [tf.max(tf.abs(x)).dataSync()[0], countNonfinite(x).dataSync()[0]]) as [
-    number,
-    number,
-  ];
-  seen.nonfinite += nonfinite;
-  if (nonfinite > 0) {
-    seen.summaries.push(first); // Nothing is measured then but how many they are.
-  } else if (absmax < smallestNormal) {
-    seen.summaries.push(readSummary(new Float32Array(summaryLength(layout)), 0, layout));
-  } else {
-    const scale = scaleFor(absmax);
-    const vector = summarise(x, layout, scale);
-    seen.summaries.push(readSummary(vector.dataSync<'float32'>(), 0, layout, scale));
-    vector.dispose();
-  }
-}
-
-/** Smaller float32 are zero to TensorFlow's own kernels and not to others: all take them for zero. */
-const smallestNormal = 2 ** -126;
-
-/** Brings the largest magnitude near 1. A power of two changes no digit; float32 has those to 2^-126 and 2^127. */
-function scaleFor(absmax: number): number {
-  return 2 ** Math.max(-126, Math.min(126, -Math.round(Math.log2(absmax))));
 }

@@ -42,10 +42,11 @@ export function measureAttention(passes: readonly Float32Array[]): SiteMetrics {
 /** -sum_k p_k ln p_k, over evenly spread queries. 0 ln 0 = 0. */
 function meanEntropy(weights: tf.Tensor): tf.Tensor {
   const keys = weights.shape[weights.shape.length - 1] as number;
-  const all = tf.reshape(weights, [-1, keys]) as tf.Tensor2D;
-  const queries = all.shape[0];
-  const some = queries <= sampledRowCount.queries ? all : tf.gather(all, sampledRows(queries, sampledRowCount.queries));
+  const queries = weights.size / keys;
+  const all = tf.reshape(weights, [1, queries, keys]) as tf.Tensor3D;
+  const few = queries <= sampledRowCount.queries;
+  const some = few ? all : tf.gather(all, sampledRows(queries, sampledRowCount.queries), 1);
   // ln of the smallest normal float32 is finite, and 0 times it is 0.
   const logarithms = tf.log(tf.maximum(some, 1.2e-38));
-  return tf.mul(columnMeans(rowMeans(tf.mul(some, logarithms))), -keys);
+  return tf.reshape(tf.mul(columnMeans(rowMeans(tf.mul(some, logarithms))), -keys), [1, 1]);
 }

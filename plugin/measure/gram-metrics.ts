@@ -1,5 +1,5 @@
 /** The metrics that a Gram matrix is needed for, from the sums of gram.ts, in float64. They are free of scale. */
-import { gramPieceLengths, type Summary } from './layout.ts';
+import { gramPieceLengths, type Numbers, type Summary } from './layout.ts';
 
 /** Of R [r, d]: |R R^T|_F^2 in all and without its diagonal, |R^T R|_F^2 without its diagonal, and sum R^2. */
 export interface GramSums {
@@ -14,7 +14,7 @@ export interface GramSums {
 export function gramSums({ gramRows: r, width: d, gram }: Summary): GramSums {
   const { shorter, longer, apart } = gramPieceLengths(r, d);
   let start = 0;
-  const take = (length: number): Float32Array => {
+  const take = (length: number): Numbers => {
     start += length;
     return gram.subarray(start - length, start);
   };
@@ -46,13 +46,13 @@ export function effectiveRank({ total, trace }: GramSums): number {
   return trace ** 2 / total;
 }
 
-function sum(values: Float32Array): number {
+function sum(values: Numbers): number {
   let total = 0;
   for (const value of values) total += value;
   return total;
 }
 
-function sumOfSquares(values: Float32Array): number {
+function sumOfSquares(values: Numbers): number {
   let total = 0;
   for (const value of values) total += value * value;
   return total;

@@ -14,6 +14,9 @@ export interface SummaryParts {
   readonly sampleRows: number;
 }
 
+/** Smaller float32 are zero to TensorFlow's own kernels and not to others: all take them for zero. */
+export const smallestNormal: number = 2 ** -126;
+
 /** All that gradients are measured by. */
 export const gradientParts: SummaryParts = { propagation: false, fourth: false, gramRows: 0, sampleRows: 0 };
 
@@ -84,15 +87,18 @@ export function summaryLength(layout: SummaryLayout): number {
   return pieceLengths(layout).reduce((total, [, length]) => total + length, 0);
 }
 
-/** A summary as it lies on the host: views of what was downloaded, empty where a part was not computed. */
-export interface Summary extends SummaryLayout, Readonly<Record<PieceName, Float32Array>> {
+/** A summary on the host; pieces that were not computed are empty. */
+export interface Summary extends SummaryLayout, Readonly<Record<PieceName, Numbers>> {
   /** What the tensor was multiplied by before it was reduced. */
   readonly scale: number;
 }
 
+/** In float32 as a device gives them, in float64 as the host does. */
+export type Numbers = Float32Array | Float64Array;
+
 const none = new Float32Array(0);
 
-/** Reads a summary out of downloaded values, starting at `offset`. */
+/** Reads a summary out of downloaded values, starting at `offset`; its pieces are views of them. */
 export function readSummary(values: Float32Array, offset: number, layout: SummaryLayout, scale = 1): Summary {
   const pieces: Record<PieceName, Float32Array> = {
     largestSquare: none,

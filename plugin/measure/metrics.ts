@@ -69,8 +69,9 @@ function unknown(metrics: SiteMetrics): SiteMetrics {
   return Object.fromEntries(Object.keys(metrics).map((name) => [name, Number.NaN]));
 }
 
-/** The neurons with the largest shares of a site's energy, largest first. Empty when the energy is 0 or not finite. */
-export function topNeurons({ summaries }: Seen, count: number): TopNeuron[] {
+/** The neurons with the largest shares of a site's energy, largest first. Empty when the energy is 0, or a value not finite. */
+export function topNeurons({ summaries, nonfinite }: Seen, count: number): TopNeuron[] {
+  if (nonfinite > 0) return [];
   const { squares } = merge(summaries);
   let total = 0;
   for (const square of squares) total += square;

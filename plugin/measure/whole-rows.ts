@@ -1,5 +1,5 @@
 /** Metrics that need whole rows, on the few rows that are brought along. Float64, no allocation in the loops. */
-import type { Summary } from './layout.ts';
+import type { Numbers, Summary } from './layout.ts';
 
 /** He et al., Eq. 2: mean over rows of max |x| / median |x|, the median being the lower middle value. */
 export function maxMedianRatioOfRows({ sample, width }: Summary): number {
@@ -19,16 +19,17 @@ export function maxMedianRatioOfRows({ sample, width }: Summary): number {
 }
 
 /** Sums of squares of the rows and of what rounding them to int8 with the scale absmax / 127 takes away. */
-export function int8NoiseOfRows(sample: Float32Array, absmax: number): { signal: number; noise: number } {
+export function int8NoiseOfRows(sample: Numbers, absmax: number): { signal: number; noise: number } {
   const steps = 127 / absmax;
   let signal = 0;
-  let noise = 0;
-  for (const value of sample) {
-    const error = value - roundHalfToEven(value * steps) / steps;
+  let noise = 0; // in squares of steps
+  for (let index = 0; index < sample.length; index++) {
+    const value = sample[index] as number;
+    const error = value * steps - roundHalfToEven(value * steps);
     signal += value * value;
     noise += error * error;
   }
-  return { signal, noise };
+  return { signal, noise: noise / steps ** 2 };
 }
 
 /** Adding 1.5 * 2^52 leaves no bits for a fraction; float64 addition rounds half to even. For |x| < 2^51. */

@@ -1,7 +1,7 @@
 /** What the monitor costs, in things that can be counted: calls, kernels, downloads. */
 import * as tf from '@tensorflow/tfjs-core';
 import { input, layers, type SymbolicTensor, model as tfModel } from '@tensorflow/tfjs-layers';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { describeNative } from '../support/native.ts';
 import { watching } from './watching.ts';
 
@@ -21,7 +21,14 @@ describeNative('the cost of a monitor', () => {
   const { monitor: monitorOf, stored } = watching();
   const width = 8;
   let before: number;
-  beforeEach(() => {
+  beforeAll(() => {
+    // The native backend under a name that the monitor does not know to keep tensors in host memory.
+    const native = tf.backend();
+    tf.registerBackend('device stand-in', () => native);
+    tf.copyRegisteredKernels('tensorflow', 'device stand-in');
+  });
+  beforeEach(async () => {
+    await tf.setBackend('tensorflow');
     before = tf.memory().numTensors;
   });
   afterEach(() => {
@@ -57,7 +64,12 @@ describeNative('the cost of a monitor', () => {
     return { counts, stop };
   }
 
-  test('is nothing on steps that are not sampled, and one download on those that are', async () => {
+  test.each([
+    // Activations and gradient of one site are read where they lie.
+    ['no kernel and a read of each tensor where they lie on the host', 'tensorflow', 1 + 2],
+    ['a few kernels and one download where they lie on a device', 'device stand-in', 1],
+  ])('is nothing on steps that are not sampled; on those that are, %s', async (_, name, downloads) => {
+    await tf.setBackend(name);
     const model = build();
     const optimizer = tf.train.sgd(0.01);
     const x = tf.ones([4, width]);
@@ -85,13 +97,39 @@ describeNative('the cost of a monitor', () => {
     expect(plain.every(({ downloads, wrapped }) => downloads === 0 && !wrapped)).toBe(true);
     for (const [step, took] of watched.entries()) {
       if (step % 3 === 0) {
-        expect(took).toMatchObject({ downloads: 1, wrapped: true });
-        expect(took.kernels).toBeGreaterThan(plain[step]?.kernels as number);
+        expect(took).toMatchObject({ downloads, wrapped: true });
+        const kernels = took.kernels - (plain[step]?.kernels as number);
+        if (name === 'tensorflow') expect(kernels).toBe(0);
+        else expect(kernels).toBeGreaterThan(5);
       } else expect(took).toEqual(plain[step]);
     }
     expect((await stored(monitor)).steps).toEqual([0, 3, 6]);
     tf.dispose(x);
     optimizer.dispose();
+  });
+
+  test('on a device hardly grows with the number of sites: those of one shape are reduced together', async () => {
+    await tf.setBackend('device stand-in');
+    const { counts, stop } = counting();
+    const kernelsOf = (sites: number): number => {
+      const monitor = monitorOf({ every: 1 });
+      const x = tf.ones([4, width]);
+      const step = () => {
+        const through = (of: tf.Tensor) =>
+          Array.from({ length: sites }).reduce<tf.Tensor>((at, __, site) => monitor.tap(`h${site}`, at), of);
+        tf.grad((of) => tf.sum(through(of)))(x).dispose();
+        monitor.stepSync();
+      };
+      step();
+      counts.kernels = 0;
+      step();
+      x.dispose();
+      return counts.kernels;
+    };
+    const [one, twenty] = [kernelsOf(1), kernelsOf(20)];
+    stop();
+    // One reshape of each tensor that is stacked.
+    expect(twenty - one).toBeLessThanOrEqual(2 * 19 + 2);
   });
 
   test('is nothing in a fit but a look at the loss where it lies on the host', async () => {
@@ -122,8 +160,9 @@ describeNative('the cost of a monitor', () => {
     stop();
     for (const [index, took] of watched.entries()) {
       const { kernels, downloads } = plain[index] as Counts;
-      expect(took.downloads).toBe(downloads + 1);
-      if ((index + 1) % 3 !== 0) expect(took.kernels).toBe(kernels);
+      const isSampled = (index + 1) % 3 === 0;
+      expect(took.downloads).toBe(downloads + (isSampled ? 3 : 1)); // the loss; activations and gradient of one site
+      if (!isSampled) expect(took.kernels).toBe(kernels);
     }
     expect((await stored(monitor)).steps).toEqual([0, 3, 6]);
     tf.dispose(x);

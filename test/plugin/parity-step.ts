@@ -1,7 +1,9 @@
-// One training step through the plugin's probe, as the engine does it: forward, backward, one download.
+// One training step through the plugin's probe, as the engine does it: forward, backward, one download at its end.
 import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'vitest';
 import { type Observed, StepProbe } from '../../plugin/capture/probe.ts';
+import { DeviceReduction } from '../../plugin/measure/device-reduction.ts';
+import { HostReduction } from '../../plugin/measure/host-reduction.ts';
 import { activationParts } from '../../plugin/measure/layout.ts';
 import type { SiteMetrics } from '../../plugin/measure/metrics.ts';
 import { measureSite, type SiteMeasurement } from '../../plugin/measure/site.ts';
@@ -21,18 +23,29 @@ export interface AttentionPass {
   readonly logits?: Float32Array;
 }
 
+/** Both ways to reduce, on any backend. */
+export const places = { host: HostReduction, device: DeviceReduction };
+export type Place = keyof typeof places;
+
 /** Every metric of activations and gradients, and the five largest neurons. */
-export function measureStep(...passes: readonly Pass[]): SiteMeasurement {
-  return measureSite(
-    probed((probe) => {
-      for (const pass of passes) throughProbe(probe, pass);
-    }),
-    5,
+export function measureStep(place: Place, ...passes: readonly Pass[]): SiteMeasurement {
+  const measured = measureSites(
+    place,
+    passes.map((pass) => ['site', pass] as const),
   );
+  return measured.get('site') as SiteMeasurement;
+}
+
+/** The same of several sites in one step. */
+export function measureSites(place: Place, passes: readonly (readonly [string, Pass])[]): Map<string, SiteMeasurement> {
+  const seen = probed(place, (probe) => {
+    for (const [site, pass] of passes) throughProbe(probe, site, pass);
+  });
+  return new Map([...seen].map(([site, observed]) => [site, measureSite(observed, 5)]));
 }
 
 export function measureAttentionStep(...passes: readonly AttentionPass[]): SiteMetrics {
-  const seen = probed((probe) => {
+  const seen = probed('host', (probe) => {
     for (const { shape, weights, logits } of passes) {
       // In a function that is differentiated, as a forward pass is.
       const forward = (x: tf.Tensor): tf.Tensor => {
@@ -45,19 +58,19 @@ export function measureAttentionStep(...passes: readonly AttentionPass[]): SiteM
       tf.tidy(() => void tf.grad(forward)(tf.scalar(1)));
     }
   });
-  return measureSite(seen, 5).metrics;
+  return measureSite(seen.get('site') as Observed, 5).metrics;
 }
 
 /** What the probe hands on, and hands back. */
-export function observeOnce(pass: Pass): { value: Float32Array; passedBack: Float32Array } {
+export function observeOnce(place: Place, pass: Pass): { value: Float32Array; passedBack: Float32Array } {
   let result: ReturnType<typeof observeOnce> | undefined;
-  probed((probe) => {
-    result = throughProbe(probe, pass);
+  probed(place, (probe) => {
+    result = throughProbe(probe, 'site', pass);
   });
   return result as ReturnType<typeof observeOnce>;
 }
 
-function throughProbe(probe: StepProbe, { shape, data, gradient }: Pass): ReturnType<typeof observeOnce> {
+function throughProbe(probe: StepProbe, site: string, { shape, data, gradient }: Pass): ReturnType<typeof observeOnce> {
   let value: Float32Array | undefined;
   let passedBack: Float32Array | undefined;
   // tf.tidy looks for tensors in what it returns, value by value in a typed array: so it returns nothing.
@@ -65,7 +78,7 @@ function throughProbe(probe: StepProbe, { shape, data, gradient }: Pass): Return
     const [x, dy] = [tf.tensor(data, [...shape]), tf.tensor(gradient, [...shape])];
     // The gradient of sum(x * dy) by x is dy.
     const gradientOf = tf.grad((activations) => {
-      const observed = probe.observe('site', activations);
+      const observed = probe.observe(site, activations);
       value = observed.dataSync<'float32'>().slice();
       return tf.sum(tf.mul(observed, dy));
     });
@@ -74,17 +87,17 @@ function throughProbe(probe: StepProbe, { shape, data, gradient }: Pass): Return
   return { value, passedBack } as { value: Float32Array; passedBack: Float32Array };
 }
 
-function probed(step: (probe: StepProbe) => void): Observed {
+function probed(place: Place, step: (probe: StepProbe) => void): ReadonlyMap<string, Observed> {
   const faults: unknown[] = [];
   const parts = { activations: activationParts(metricsOfGroup('full')), gradients: 'measured' } as const;
-  const probe = new StepProbe(parts, (_, error) => faults.push(error));
+  const probe = new StepProbe(parts, (_, error) => faults.push(error), new places[place]());
   try {
     step(probe);
     const download = probe.gather([]);
-    const seen = probe.finish(download.dataSync<'float32'>()).sites.get('site');
+    const { sites } = probe.finish(download.dataSync<'float32'>());
     download.dispose();
     expect(faults).toEqual([]);
-    return seen as Observed;
+    return sites;
   } finally {
     probe.dispose();
   }

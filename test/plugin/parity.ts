@@ -20,7 +20,7 @@ import {
   noNoise,
   withoutSubnormal,
 } from './parity-expected.ts';
-import { measureAttentionStep, measureStep, observeOnce } from './parity-step.ts';
+import { measureAttentionStep, measureSites, measureStep, observeOnce, type Place, places } from './parity-step.ts';
 
 /** Within 1e-5 of the expected number, or 1e-6 where that is near 0. NaN and Infinity have to be themselves. */
 function expectClose(actual: number | undefined, expected: number, what: string): void {
@@ -53,20 +53,7 @@ export function parityTests(backend: BackendName): void {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  describe('activations and gradients are measured as defined', () => {
-    test.each(parityCases)('$name', ({ shape, data, gradient }) => {
-      const { metrics, topNeurons: top } = measureStep({ shape, data, gradient });
-      const width = shape[shape.length - 1] as number;
-      const matrixOf = (values: Float32Array) => toMatrix(withoutSubnormal(values), values.length / width, width);
-      const matrix = matrixOf(data);
-
-      expect(Object.keys(metrics).toSorted()).toEqual(namesOf('activations', 'gradients').toSorted());
-      expectMetrics(metrics, expectedOf(activationFormulas, matrix));
-      expectMetrics(metrics, expectedOf(gradientFormulas, matrixOf(gradient)));
-      expectTopNeurons(top, matrix);
-      expectClose(((metrics.kurtosis_centred as number) - 1) * (width / (width - 1)), authorsOf(matrix), 'authors');
-    });
-  });
+  for (const place of Object.keys(places) as Place[]) describe(`reduced on the ${place}`, () => reductionTests(place));
 
   describe('attention is measured as defined', () => {
     test.each(attentionCases)('$name', ({ shape, weights, logits }) => {
@@ -94,17 +81,34 @@ export function parityTests(backend: BackendName): void {
   test('means of long columns and rows keep six digits', () => {
     for (const value of [0.7, -1e-12]) {
       const [columns, rows] = tf.tidy(() => [
-        columnMeans(tf.fill([100_003, 3], value)).dataSync(),
-        rowMeans(tf.fill([3, 10_007], value)).dataSync(),
+        columnMeans(tf.fill([2, 100_003, 3], value)).dataSync(),
+        rowMeans(tf.fill([2, 3, 10_007], value)).dataSync(),
       ]);
       for (const mean of [...(columns ?? []), ...(rows ?? [])]) expect(Math.abs(mean / value - 1)).toBeLessThan(2e-6);
     }
+  });
+}
+
+function reductionTests(place: Place): void {
+  describe('activations and gradients are measured as defined', () => {
+    test.each(parityCases)('$name', ({ shape, data, gradient }) => {
+      const { metrics, topNeurons: top } = measureStep(place, { shape, data, gradient });
+      const width = shape[shape.length - 1] as number;
+      const matrixOf = (values: Float32Array) => toMatrix(withoutSubnormal(values), values.length / width, width);
+      const matrix = matrixOf(data);
+
+      expect(Object.keys(metrics).toSorted()).toEqual(namesOf('activations', 'gradients').toSorted());
+      expectMetrics(metrics, expectedOf(activationFormulas, matrix));
+      expectMetrics(metrics, expectedOf(gradientFormulas, matrixOf(gradient)));
+      expectTopNeurons(top, matrix);
+      expectClose(((metrics.kurtosis_centred as number) - 1) * (width / (width - 1)), authorsOf(matrix), 'authors');
+    });
   });
 
   test('the probe is an identity, forward and backward', () => {
     const { data } = parityCases[0] as (typeof parityCases)[number];
     const gradient = scaled(data, -3).reverse();
-    const { value, passedBack } = observeOnce({ shape: [data.length / 8, 2, 4], data, gradient });
+    const { value, passedBack } = observeOnce(place, { shape: [data.length / 8, 2, 4], data, gradient });
     expect(value).toEqual(data);
     expect(passedBack).toEqual(gradient);
   });
@@ -112,12 +116,34 @@ export function parityTests(backend: BackendName): void {
   test('ratios do not depend on the magnitude, from 1e-20 to 1e20', () => {
     const shape = [120, 48];
     const data = withOutliers(120, 48, 61);
-    const unit = measureStep({ shape, data, gradient: data }).metrics;
+    const unit = measureStep(place, { shape, data, gradient: data }).metrics;
     const free = siteMetrics.filter(({ unit: of }) => of === 'ratio' || of === 'decibels').map(({ name }) => name);
     for (let exponent = -20; exponent <= 20; exponent += 4) {
       const times = scaled(data, 10 ** exponent);
-      const { metrics } = measureStep({ shape, data: times, gradient: times });
+      const { metrics } = measureStep(place, { shape, data: times, gradient: times });
       for (const name of free) expectClose(metrics[name], unit[name] as number, `${name} times 1e${exponent}`);
+    }
+  });
+
+  test('sites of one step are kept apart, of equal shape and of others', () => {
+    const shapes = [
+      [3, 20, 12],
+      [60, 12],
+      [60, 13],
+      [3, 20, 12],
+    ];
+    const passes = shapes.map((shape, index) => {
+      const data = withOutliers(60, shape.at(-1) as number, 70 + index);
+      return [`site ${index}`, { shape, data, gradient: scaled(data, index + 1) }] as const;
+    });
+    const together = measureSites(place, passes);
+    expect([...together.keys()]).toEqual(passes.map(([site]) => site));
+    for (const [site, pass] of passes) {
+      const alone = measureStep(place, pass);
+      const { metrics, topNeurons: top } = together.get(site) as SiteMeasurement;
+      for (const [name, value] of Object.entries(alone.metrics))
+        expectClose(metrics[name as SiteMetricName], value, name);
+      expect(top.map(({ neuron }) => neuron)).toEqual(alone.topNeurons.map(({ neuron }) => neuron));
     }
   });
 
@@ -135,7 +161,7 @@ export function parityTests(backend: BackendName): void {
       ['a NaN in the second', withNaN(rows, width, 64)],
     ])('%s', (_, data) => {
       const step = (part: Float32Array) => ({ shape: [part.length / width, width], data: part, gradient: part });
-      const merged = measureStep(step(data.subarray(0, half)), step(data.subarray(half)));
+      const merged = measureStep(place, step(data.subarray(0, half)), step(data.subarray(half)));
       const matrix = toMatrix(data, rows, width);
       // What is measured on a few rows is averaged; here all rows are among the few, but for the Gram matrices.
       const mergeable = ([name]: [SiteMetricName, number]) => !/_rms$|effective|max_median/.test(name);
