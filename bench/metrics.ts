@@ -2,7 +2,7 @@
  * What measuring one site costs, in passes over its activations, and against the authors' way.
  *
  * X = 2048 x 768. Standard group: what a sampled step does at a site, through the probe that the monitor uses: reduce the
- * activations and the gradient of the same size on the device, one download, all metrics on the host.
+ * activations and the gradient of the same size, then all metrics.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { seededRandom } from '../cli/demo/batches.ts';
@@ -16,7 +16,7 @@ const shape = { batch: 16, positions: 128, width: 768 } as const; // 2048 rows
 const lengths = { full: 60, quick: 5 } as const;
 
 /** How often an arm is run at a stretch: long enough for the clock, short enough to be interleaved. */
-const repetitions = { single_pass: 20, standard: 5, essential: 5, full: 2, device: 5, host: 5, gram: 1 } as const;
+const repetitions = { single_pass: 20, standard: 5, essential: 5, full: 2, reduction: 5, arithmetic: 5, gram: 1 } as const;
 type Arm = keyof typeof repetitions;
 
 export const metrics: Bench = {
@@ -85,12 +85,12 @@ async function prepareArms(x: tf.Tensor, gradient: tf.Tensor): Promise<Record<Ar
     standard: measureGroup('standard'),
     essential: measureGroup('essential'),
     full: measureGroup('full'),
-    device: () => {
+    reduction: () => {
       const probe = observe('standard');
       probe.gather([]).dispose();
       probe.dispose();
     },
-    host: () => {
+    arithmetic: () => {
       for (const [, site] of sites) measureSite(site, 5);
     },
     gram: () => tf.tidy(() => authorsStatistics(tf.clone(x)).dataSync()),
@@ -103,8 +103,8 @@ function evaluate(rounds: readonly Round<Arm>[], random: () => number): Result {
     speedup_vs_gram: medianRatio<Arm>('gram', 'standard'),
     essential_ratio_to_single_pass: medianRatio<Arm>('essential', 'single_pass'),
     full_ratio_to_single_pass: medianRatio<Arm>('full', 'single_pass'),
-    device_part_in_passes: medianRatio<Arm>('device', 'single_pass'),
-    host_part_in_passes: medianRatio<Arm>('host', 'single_pass'),
+    reduction_in_passes: medianRatio<Arm>('reduction', 'single_pass'),
+    arithmetic_in_passes: medianRatio<Arm>('arithmetic', 'single_pass'),
   };
   const entries = Object.entries(statistics);
   const milliseconds = Object.keys(repetitions).map((arm) => [
@@ -119,7 +119,7 @@ function evaluate(rounds: readonly Round<Arm>[], random: () => number): Result {
     details: {
       rounds: rounds.length,
       ...Object.fromEntries(milliseconds),
-      standard: 'activations and gradient reduced on the device, one download, all metrics on the host',
+      standard: 'activations and gradient of the same size reduced, then all metrics',
       gram: "the authors' statistics in plain operations: X X^T, X^T X and every row's median in full",
       ratios: "median of the rounds' own ratios",
     },

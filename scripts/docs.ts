@@ -76,14 +76,17 @@ NaN means "not defined". What was not measured is apart from it ([protocol.md](p
 ## Groups and their cost
 The option \`metrics\` takes a group or a list of names ([options.md](options.md)). A group holds the cheaper ones.
 
-| group | computed on the device, for each site and pass | float32 values downloaded |
+| group | computed for each site and pass | on a device: float32 values downloaded |
 |---|---|---|
-| essential | squares, their maximum, column means of X, of its squares and of its row-centred squares: O(n d) | 3 d + 1 |
-| standard | the same of G without means; ${sampledRowCount.sample} rows gathered; attention statistics | + ${sampledRowCount.sample} d + d + 1, + 2 for attention |
-| full | column means of fourth powers; a Gram matrix of the smaller side of ${sampledRowCount.gram} rows | + d, and a few vectors of the length of its sides |
+| essential | the maximum; column means of X, of its squares and of its row-centred squares: O(n d) | 3 d + 1 |
+| standard | maximum and column means of the squares of G; 64 rows looked at; attention statistics | + 64 d + d + 1, + 2 for attention |
+| full | column means of fourth powers; a Gram matrix of the smaller side of 512 rows | + d, and a few vectors of the length of its sides |
 
-All sites of a step are read back in one download, on sampled steps only; the rest is arithmetic on the host. A name that needs a part
-brings that part alone: \`metrics: ['kurtosis']\` downloads d + 1 values. Columns that no site can fill at the first sampled step (attention
+Where tensors lie in host memory (tfjs-node, WebAssembly, plain JavaScript), they are reduced there by one pass as they go by, in at least
+float32 with sums in float64. On a GPU all sites of a step are reduced there and read back in one download. Nothing of it happens on
+steps that are not sampled. A name that needs a part
+brings that part alone:
+\`metrics: ['kurtosis']\` downloads d + 1 values. Columns that no site can fill at the first sampled step (attention
 without an adapter, gradients of nothing) are left out of the run.
 `;
 

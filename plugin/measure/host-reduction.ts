@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { gramPieces } from './gram.ts';
 import { readSummary, type Summary, type SummaryLayout, smallestNormal, summaryLength } from './layout.ts';
-import { type Moments, momentsOf, scaleFor } from './moments.ts';
+import { type Moments, momentsOf } from './moments.ts';
 import type { Reduction, Take } from './reduction.ts';
 import { sampledRows } from './rows.ts';
 
@@ -26,7 +26,7 @@ export class HostReduction implements Reduction {
     else if (moments.absmax < smallestNormal) take(zeros(layout), 0);
     else if (layout.gramRows === 0) take(summaryOf(values, layout, moments), 0);
     else {
-      const gram = gramOf(values, layout, scaleFor(moments.absmax));
+      const gram = gramOf(values, layout, moments.scale);
       this.pending.push({ gram, summary: summaryOf(values, layout, moments), take });
     }
   }
@@ -61,7 +61,7 @@ function summaryOf(values: Float32Array, layout: SummaryLayout, { absmax, ...mom
   };
 }
 
-/** [1, k]: the backend's part; Gram metrics are free of scale. */
+/** [1, k]: the backend's part. */
 function gramOf(values: Float32Array, layout: SummaryLayout, scale: number): tf.Tensor2D {
   const { gramRows, width } = layout;
   return tf.tidy(() =>
@@ -75,7 +75,8 @@ function rowsOf(values: Float32Array, { rows, width }: SummaryLayout, count: num
   for (const [index, row] of sampledRows(rows, count).entries()) {
     some.set(values.subarray(row * width, (row + 1) * width), index * width);
   }
-  return scale === 1 ? some : some.map((value) => value * scale);
+  if (scale !== 1) for (let index = 0; index < some.length; index++) (some[index] as number) *= scale;
+  return some;
 }
 
 function countNonfinite(values: Float32Array): number {

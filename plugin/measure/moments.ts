@@ -8,7 +8,7 @@ import { momentsWasm } from './moments-wasm.ts';
 /** Of X [n, d] times `scale`, over the rows. What was not asked for is empty. */
 export interface Moments {
   readonly scale: number;
-  /** max |X|, without the scale. */
+  /** max |X|, the scale taken away again. */
   readonly absmax: number;
   /** [d]: means of squares. */
   readonly squares: Float64Array;
@@ -70,8 +70,8 @@ export function momentsOf(values: Float32Array, width: number, parts: SummaryPar
   if (code === undefined) throw new Error('this environment has no WebAssembly with SIMD');
   const moments = pass(code, values, width, parts, 1);
   if (moments === undefined) return undefined;
-  // A largest value of 2^20 has a fourth power of 2^80, and leaves the ones that are 2^10 times smaller theirs.
-  const exponent = parts.fourth ? 20 : 50;
+  // Fourth powers, and squares of products, of 2^20 are 2^80: far from the ends, as those of 2^10 times smaller ones are.
+  const exponent = parts.fourth || parts.gramRows > 0 ? 20 : 50;
   const { absmax } = moments;
   if (absmax === 0 || (absmax > 2 ** -exponent && absmax < 2 ** exponent)) return moments;
   return pass(code, values, width, parts, scaleFor(absmax));
