@@ -16,7 +16,15 @@ const shape = { batch: 16, positions: 128, width: 768 } as const; // 2048 rows
 const lengths = { full: 60, quick: 5 } as const;
 
 /** How often an arm is run at a stretch: long enough for the clock, short enough to be interleaved. */
-const repetitions = { single_pass: 20, standard: 5, essential: 5, full: 2, reduction: 5, arithmetic: 5, gram: 1 } as const;
+const repetitions = {
+  single_pass: 20,
+  standard: 5,
+  essential: 5,
+  full: 2,
+  reduction: 5,
+  arithmetic: 5,
+  gram: 1,
+} as const;
 type Arm = keyof typeof repetitions;
 
 export const metrics: Bench = {

@@ -84,10 +84,8 @@ The option \`metrics\` takes a group or a list of names ([options.md](options.md
 
 Where tensors lie in host memory (tfjs-node, WebAssembly, plain JavaScript), they are reduced there by one pass as they go by, in at least
 float32 with sums in float64. On a GPU all sites of a step are reduced there and read back in one download. Nothing of it happens on
-steps that are not sampled. A name that needs a part
-brings that part alone:
-\`metrics: ['kurtosis']\` downloads d + 1 values. Columns that no site can fill at the first sampled step (attention
-without an adapter, gradients of nothing) are left out of the run.
+steps that are not sampled. A name that needs a part brings that part alone: \`metrics: ['kurtosis']\` takes d + 1 values. Columns that
+no site can fill at the first sampled step (attention without an adapter, gradients of nothing) are left out of the run.
 `;
 
 /** The text of docs/metrics.md. */
