@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { gramPieces } from './gram.ts';
+import { withValues } from './host-values.ts';
 import { readSummary, type Summary, type SummaryLayout, smallestNormal, summaryLength } from './layout.ts';
 import { type Moments, momentsOf } from './moments.ts';
 import type { Reduction, Take } from './reduction.ts';
@@ -20,7 +21,10 @@ export class HostReduction implements Reduction {
   private readonly pending: PendingGram[] = [];
 
   add(x: tf.Tensor, layout: SummaryLayout, take: Take): void {
-    const values = x.dataSync<'float32'>();
+    withValues(x, (values) => this.reduce(values, layout, take));
+  }
+
+  private reduce(values: Float32Array, layout: SummaryLayout, take: Take): void {
     const moments = momentsOf(values, layout.width, layout);
     if (moments === undefined) take(zeros(layout), countNonfinite(values));
     else if (moments.absmax < smallestNormal) take(zeros(layout), 0);

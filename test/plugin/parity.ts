@@ -11,7 +11,7 @@ import { rankCollapsed, scaled, withNaN, withOutliers } from '../reference/input
 import { authorsKurtosis, toMatrix, topNeurons } from '../reference/metrics.ts';
 import type { BackendName } from '../support/backends.ts';
 import { attentionCases } from './parity-attention.ts';
-import { parityCases } from './parity-cases.ts';
+import { type ParityCase, parityCases } from './parity-cases.ts';
 import {
   activationFormulas,
   attentionFormulas,
@@ -41,6 +41,21 @@ function expectMetrics(actual: SiteMeasurement['metrics'], expected: readonly [S
 
 function namesOf(...parts: SiteMetric['of'][]): string[] {
   return siteMetrics.filter(({ of }) => parts.includes(of)).map(({ name }) => name);
+}
+
+/** What was measured of a case is what the definitions say. */
+export function expectParity(
+  { shape, data, gradient }: ParityCase,
+  { metrics, topNeurons: top }: SiteMeasurement,
+): void {
+  const width = shape[shape.length - 1] as number;
+  const matrixOf = (values: Float32Array) => toMatrix(withoutSubnormal(values), values.length / width, width);
+  const matrix = matrixOf(data);
+  expect(Object.keys(metrics).toSorted()).toEqual(namesOf('activations', 'gradients').toSorted());
+  expectMetrics(metrics, expectedOf(activationFormulas, matrix));
+  expectMetrics(metrics, expectedOf(gradientFormulas, matrixOf(gradient)));
+  expectTopNeurons(top, matrix);
+  expectClose(((metrics.kurtosis_centred as number) - 1) * (width / (width - 1)), authorsOf(matrix), 'authors');
 }
 
 export function parityTests(backend: BackendName): void {
@@ -91,17 +106,8 @@ export function parityTests(backend: BackendName): void {
 
 function reductionTests(place: Place): void {
   describe('activations and gradients are measured as defined', () => {
-    test.each(parityCases)('$name', ({ shape, data, gradient }) => {
-      const { metrics, topNeurons: top } = measureStep(place, { shape, data, gradient });
-      const width = shape[shape.length - 1] as number;
-      const matrixOf = (values: Float32Array) => toMatrix(withoutSubnormal(values), values.length / width, width);
-      const matrix = matrixOf(data);
-
-      expect(Object.keys(metrics).toSorted()).toEqual(namesOf('activations', 'gradients').toSorted());
-      expectMetrics(metrics, expectedOf(activationFormulas, matrix));
-      expectMetrics(metrics, expectedOf(gradientFormulas, matrixOf(gradient)));
-      expectTopNeurons(top, matrix);
-      expectClose(((metrics.kurtosis_centred as number) - 1) * (width / (width - 1)), authorsOf(matrix), 'authors');
+    test.each(parityCases)('$name', (parityCase) => {
+      expectParity(parityCase, measureStep(place, parityCase));
     });
   });
 

@@ -2,8 +2,11 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { mustFindComponent } from './components.ts';
 
+/** What makes WebGL work without a graphics card. */
+export const softwareWebGl = ['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'];
+
 /** Starts chromium without a window. Close it with `browser.close()`; it also ends with this process. */
-export async function launchBrowser(): Promise<Browser> {
+export async function launchBrowser(graphics: readonly string[] = ['--disable-gpu']): Promise<Browser> {
   const { path, environment } = mustFindComponent('chromium');
   return chromium.launch({
     executablePath: path,
@@ -11,7 +14,7 @@ export async function launchBrowser(): Promise<Browser> {
     args: [
       '--headless',
       '--no-sandbox', // the sandbox refuses to run as root, which is what continuous integration runs as
-      '--disable-gpu',
+      ...graphics,
       '--disable-quic',
       '--no-first-run',
       '--disable-background-networking',
