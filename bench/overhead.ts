@@ -31,11 +31,13 @@ import {
 import { type Block, type Company, type DemoTraining, demoTraining, trainInBlocks } from './support/training.ts';
 
 const longArms = ['without', 'without_again', 'default'] as const;
+/** One block of each half without a monitor, and as many with one. */
+const longTurn = ['without', 'without_again', 'default', 'default'] as const;
 const shortArms = ['none', 'sampled', 'sampled_full', 'tensorboard', 'probe_model', 'gram'] as const;
 const watchers = shortArms.filter((arm) => arm !== 'none');
 const stepsOfBlock = 2;
-/** Of each long arm in a round: ten steps in all, as many as from one sampled step to the next. */
-const longBlocks = 5;
+/** Turns in a round: twenty steps with a monitor, two of them sampled. */
+const turns = 5;
 const lengths = { full: { warmUp: 1, rounds: 40 }, quick: { warmUp: 1, rounds: 5 } } as const;
 
 type Arm = (typeof longArms)[number] | (typeof shortArms)[number];
@@ -124,10 +126,10 @@ async function trainRounds(
   const blocksOf = (arms: readonly Arm[]): Block<Arm>[] =>
     shuffled(arms, random).map((arm) => ({ arm, steps: stepsOfBlock }));
   const order = Array.from({ length: rounds }, () => [
-    ...Array.from({ length: longBlocks }, () => blocksOf(longArms)).flat(),
+    ...Array.from({ length: turns }, () => blocksOf(longTurn)).flat(),
     ...blocksOf(shortArms),
   ]);
-  const blocksOfRound = longBlocks * longArms.length + shortArms.length;
+  const blocksOfRound = turns * longTurn.length + shortArms.length;
   const costs: Partial<Record<Arm, Cost>>[] = order.map(() => ({}));
   const began = performance.now();
   await trainInBlocks(
@@ -154,9 +156,9 @@ function evaluate(costs: readonly Round<Arm, Cost>[], random: () => number, deli
     );
   const times = inUnit('milliseconds');
   const statistics: Record<string, (rounds: readonly Round<Arm>[]) => number> = {
-    default_ratio: ratioOfTotals<Arm>('default', 'without'),
+    default_ratio: ratioOfTotals<Arm>(['default'], ['without', 'without_again']),
     ...Object.fromEntries(watchers.map((arm) => [`${arm}_ratio`, medianRatio<Arm>(arm, 'none')])),
-    control_ratio: ratioOfTotals<Arm>('without_again', 'without'),
+    control_ratio: ratioOfTotals<Arm>(['without_again'], ['without']),
   };
   const figures: Record<string, number> = {};
   const intervals: Record<string, Interval> = {};
@@ -168,21 +170,21 @@ function evaluate(costs: readonly Round<Arm, Cost>[], random: () => number, deli
   for (const name of ['default_ratio', 'sampled_ratio', 'control_ratio']) {
     figures[`${name}_processor`] = statistics[name]?.(processor) ?? Number.NaN;
   }
-  const stepsOfLong = longBlocks * stepsOfBlock;
+  const stepsOfHalf = turns * stepsOfBlock;
   const millisecondsOfStep = (arm: Arm, steps: number) => median(times.map((round) => round[arm])) / steps;
   return {
     figures,
     intervals,
     details: {
       rounds: costs.length,
-      steps_each_without_and_default: costs.length * stepsOfLong,
+      steps_each_without_and_default: 2 * costs.length * stepsOfHalf,
       steps_each_sampled_and_peer: costs.length * stepsOfBlock,
       frames_delivered: delivered,
-      step_ms_without: millisecondsOfStep('without', stepsOfLong),
-      step_ms_default: millisecondsOfStep('default', stepsOfLong),
+      step_ms_without: millisecondsOfStep('without', stepsOfHalf),
+      step_ms_default: millisecondsOfStep('default', 2 * stepsOfHalf),
       ...Object.fromEntries(shortArms.map((arm) => [`step_ms_${arm}`, millisecondsOfStep(arm, stepsOfBlock)])),
       default_ratio: 'total time of all steps with the monitor at its defaults / of as many without',
-      control_ratio: 'the same of two halves without a monitor: how far chance alone goes (A/A)',
+      control_ratio: 'one half of the steps without a monitor / the other: how far chance alone goes (A/A)',
       other_ratios: "median over the rounds of a watched step / the same round's step without",
       processor: 'the same in processor time of all threads, which depends less on other load',
     },

@@ -18,8 +18,13 @@ export function sum(values: readonly number[]): number {
 export type Round<Arm extends string, Value = number> = Readonly<Record<Arm, Value>>;
 
 /** Ratio of an arm's total to another's: what a whole run takes longer. */
-export function ratioOfTotals<Arm extends string>(arm: Arm, base: Arm): (rounds: readonly Round<Arm>[]) => number {
-  return (rounds) => sum(rounds.map((round) => round[arm])) / sum(rounds.map((round) => round[base]));
+export function ratioOfTotals<Arm extends string>(
+  arms: readonly Arm[],
+  bases: readonly Arm[],
+): (rounds: readonly Round<Arm>[]) => number {
+  const total = (rounds: readonly Round<Arm>[], of: readonly Arm[]) =>
+    sum(rounds.flatMap((round) => of.map((arm) => round[arm])));
+  return (rounds) => total(rounds, arms) / total(rounds, bases);
 }
 
 /** Median of the rounds' own ratios: whatever slows a whole round down, a neighbour for instance, cancels. */

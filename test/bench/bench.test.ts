@@ -25,7 +25,7 @@ describe('statistics of benchmarks', () => {
       { with: 12, without: 10 },
       { with: 11, without: 10 },
     ];
-    expect(ratioOfTotals<'with' | 'without'>('with', 'without')(rounds)).toBeCloseTo(25 / 21, 12);
+    expect(ratioOfTotals<'with' | 'without'>(['with'], ['without'])(rounds)).toBeCloseTo(25 / 21, 12);
     expect(medianRatio<'with' | 'without'>('with', 'without')(rounds)).toBe(1.2);
   });
 
