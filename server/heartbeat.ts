@@ -10,7 +10,8 @@ export function keepHeartbeat(server: WebSocketServer, intervalMilliseconds: num
   });
   const timer = setInterval(() => {
     for (const socket of server.clients) {
-      if (answered.delete(socket)) {
+      // One that the server itself does not read (throttle.ts) cannot be heard to answer.
+      if (answered.delete(socket) || socket.isPaused) {
         if (socket.readyState === socket.OPEN) socket.ping();
       } else {
         lost();
