@@ -2,7 +2,7 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { limitKey } from './access/addresses.ts';
 import type { Gate } from './access/gate.ts';
-import { type AccessRules, crossSiteRefusal, hostRefusal, urlOf } from './access/hosts.ts';
+import { type AccessRules, crossSiteRefusal, hostRefusal, requestFault } from './access/hosts.ts';
 import { createRateTable } from './access/rate.ts';
 import type { Admission } from './admission.ts';
 import { answerDenied } from './denials.ts';
@@ -50,9 +50,10 @@ export function protect({ gate, access, admission, requestsPerSecond, health }: 
       throw new HttpProblem(429, 'Too many requests', `more than ${requestsPerSecond} a second from this address`);
     }
     rates.take(key);
-    if (urlOf(request) === undefined) {
+    const fault = requestFault(request);
+    if (fault !== undefined) {
       health.refused.inc({ reason: 'bad_request' });
-      throw new HttpProblem(400, 'Bad request', 'the target of a request here is a path');
+      throw new HttpProblem(400, 'Bad request', fault);
     }
     const foreignHost = hostRefusal(request, access);
     if (foreignHost !== undefined) {

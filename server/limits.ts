@@ -6,7 +6,7 @@ const MiB = 1024 * 1024;
 const whole = (least: number, most: number) => z.number().int().min(least).max(most);
 const count = whole(1, 1_000_000_000);
 
-export const limitsSchema = z.strictObject({
+const fields = {
   // A trainer's messages
   /** Bytes of any message; the welcome says so. */
   frameBytes: whole(1024, protocol.frameBytes).default(protocol.frameBytes),
@@ -44,6 +44,13 @@ export const limitsSchema = z.strictObject({
   failedSignInsPerMinute: count.default(10),
   sessions: count.default(1000),
   sessionSeconds: whole(1, 2_000_000).default(12 * 3600),
+};
+
+export const limitsSchema = z.strictObject(fields, {
+  error: (issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `unknown are ${issue.keys.join(', ')}; known are ${Object.keys(fields).join(', ')}`
+      : undefined,
 });
 
 export type ServerLimits = z.infer<typeof limitsSchema>;

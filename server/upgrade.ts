@@ -4,7 +4,7 @@ import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { ingestPath } from '../src/messages.ts';
 import { Denied, type Gate } from './access/gate.ts';
-import { type AccessRules, hostRefusal, originRefusal, urlOf } from './access/hosts.ts';
+import { type AccessRules, hostRefusal, originRefusal, requestFault, urlOf } from './access/hosts.ts';
 import type { Principal } from './access/tokens.ts';
 import type { Admission } from './admission.ts';
 import { crowdText } from './guard.ts';
@@ -65,6 +65,8 @@ export function routeUpgrades(
 }
 
 function checkRequest(request: IncomingMessage, access: AccessRules): void {
+  const fault = requestFault(request);
+  if (fault !== undefined) throw new NoUpgrade(400, 'bad_request', fault);
   // A proxy and this server could disagree about where such a body ends and the websocket begins.
   if (request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) !== 0)
     throw new NoUpgrade(400, 'bad_request', 'an upgrade has no body');

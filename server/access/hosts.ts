@@ -18,6 +18,13 @@ export function urlOf(request: IncomingMessage): URL | undefined {
   return target.startsWith('/') && URL.canParse(`http://host${target}`) ? new URL(`http://host${target}`) : undefined;
 }
 
+/** What is wrong with a request that no honest client sends, and that a proxy could read otherwise than this server; or undefined. */
+export function requestFault(request: IncomingMessage): string | undefined {
+  if (urlOf(request) === undefined) return 'the target of a request here is a path';
+  const hosts = request.rawHeaders.filter((each, index) => index % 2 === 0 && each.toLowerCase() === 'host');
+  return hosts.length > 1 ? 'a request has one Host header' : undefined;
+}
+
 export interface AccessRules {
   /** The address that the server listens on. */
   readonly host: string;
