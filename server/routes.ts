@@ -110,7 +110,7 @@ export function createRoutes(parts: RouteParts): Express {
   });
 
   // The page is the same for everyone and holds no data, so it is served without a token: how else to sign in.
-  app.use(express.static(pageFolder(), { index: 'index.html', cacheControl: false }));
+  app.use(express.static(pageFolder(), { index: 'index.html', cacheControl: false, redirect: false }));
   app.use((request) => {
     const page = request.path === '/' ? ': the page is not built, run "npm run build"' : '';
     throw new HttpProblem(

@@ -118,7 +118,10 @@ test('says what is wrong and how to go on, and ends with 1', async () => {
     [['--allow-origin', 'example.com', '--port', '0'], 'allowedOrigins.0: must be an origin like'],
     [['--frobnicate'], "unknown option '--frobnicate'"],
     [['--tls-key', 'key.pem'], '--tls-key without --tls-certificate (give the file of the certificate too'],
-    [['--tls-key', 'none.pem', '--tls-certificate', 'none.pem'], 'cannot read the TLS certificate none.pem: ENOENT'],
+    [
+      ['--database', ':memory:', '--tls-key', 'none.pem', '--tls-certificate', 'none.pem'],
+      'cannot read the TLS certificate none.pem: ENOENT',
+    ],
     [['--tokens-file', 'none.json'], 'cannot read the tokens file none.json: ENOENT (write a JSON list such as'],
     [['--limit', 'sites'], 'must be NAME=NUMBER'],
     [['--limit', 'speed=1', '--port', '0'], 'unknown are speed; known are frameBytes, textBytes'],

@@ -20,7 +20,7 @@ const namesIn = (heading: string): string[] =>
   );
 
 const cellsOf = (heading: string, name: string): readonly string[] =>
-  section(text, heading).rows.find(([cell]) => cell?.startsWith(`\`${name}`)) ?? [];
+  section(text, heading).rows.find(([cell]) => cell?.startsWith(`\`${name}\``)) ?? [];
 
 /** The value that a default's cell states in code; undefined for one in words. */
 function statedDefault(heading: string, name: string): unknown {

@@ -81,6 +81,24 @@ test('answers https and wss alone, and its cookie never travels without', async 
   trainer.close();
 });
 
+test('connections are counted as without TLS: room comes back when they close', async () => {
+  const crowded = await startServer({
+    port: 0,
+    database: ':memory:',
+    tls: files0(),
+    limits: { connectionsPerAddress: 2 },
+  });
+  const status = async (): Promise<number> =>
+    (await ask({ port: crowded.port, path: '/healthz', agent: false })).status;
+  for (let round = 0; round < 6; round++) expect(await status()).toBe(200);
+  const held = [1, 2].map(() => connectTls({ host: '127.0.0.1', port: crowded.port, rejectUnauthorized: false }));
+  await Promise.all(held.map((socket) => once(socket, 'secureConnect')));
+  expect(await status()).toBe(503);
+  for (const socket of held) socket.destroy();
+  await expect.poll(status).toBe(200);
+  await crowded.close();
+});
+
 describe('a renewed certificate', () => {
   test('is taken on demand; files that are no pair, or gone, leave the earlier one in place', async () => {
     expect(await shownName()).toBe('certificate');
@@ -136,7 +154,7 @@ test('a trainer trusts a private authority by NODE_EXTRA_CA_CERTS, in its delive
     const weights = tf.variable(tf.ones([4, 4]));
     const optimizer = tf.train.sgd(0.01);
     for (let step = 0; step < 3; step++) {
-      const loss = optimizer.minimize(() => monitor.tap('x', tf.matMul(weights, weights)).square().mean(), true);
+      const loss = optimizer.minimize(() => tf.mean(tf.square(monitor.tap('x', tf.matMul(weights, weights)))), true);
       monitor.stepSync({ loss });
       await new Promise((resolve) => setTimeout(resolve, 800));
     }
