@@ -10,7 +10,7 @@ export function keepHeartbeat(server: WebSocketServer, intervalMilliseconds: num
   });
   const timer = setInterval(() => {
     for (const socket of server.clients) {
-      // One that the server itself does not read (throttle.ts) cannot be heard to answer.
+      // Nothing is read from a peer that is paused (pauses.ts), its answers neither.
       if (answered.delete(socket) || socket.isPaused) {
         if (socket.readyState === socket.OPEN) socket.ping();
       } else {

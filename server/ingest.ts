@@ -9,6 +9,7 @@ import { crowdText } from './guard.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
 import type { ServerLimits } from './limits.ts';
+import { createPauses } from './pauses.ts';
 import type { Operation } from './plan.ts';
 import { Refusal } from './refusals.ts';
 import type { AdmitRun } from './run-limits.ts';
@@ -109,7 +110,7 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
       now,
     });
     const announced = watchUnannounced(request.socket, connection.turnAway);
-    const throttle = createThrottle(socket, limits, health);
+    const throttle = createThrottle(socket, createPauses(socket), limits, health);
     socket.on('message', (data, isBinary) => {
       if (!reading) return;
       const bytes = toBytes(data);

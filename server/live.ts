@@ -8,6 +8,7 @@ import type { Principal } from './access/tokens.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
 import type { ServerLimits } from './limits.ts';
+import { createPauses } from './pauses.ts';
 import type { Audience } from './plan.ts';
 import { createThrottle } from './throttle.ts';
 import { toFrameView, toRunSummary } from './views.ts';
@@ -39,7 +40,7 @@ export function createLive(limits: ServerLimits, health: Health): Live {
   server.on('connection', (socket: WebSocket, request: IncomingMessage, who: Principal) => {
     const over = (): void => socket.close(closeCodes.unauthorised, 'signed out, or the token was withdrawn');
     who.ended.addEventListener('abort', over);
-    const throttle = createThrottle(socket, limits, health);
+    const throttle = createThrottle(socket, createPauses(socket), limits, health);
     socket.on('message', (data) => throttle('byteLength' in data ? data.byteLength : 0));
     viewers.set(socket, urlOf(request)?.searchParams.get('run') ?? undefined);
     health.viewers.set(viewers.size);

@@ -6,10 +6,12 @@ import type { WebSocket } from 'ws';
 import { createBucket } from './access/rate.ts';
 import type { Health } from './health.ts';
 import type { ServerLimits } from './limits.ts';
+import type { Pauses } from './pauses.ts';
 
 /** Tells of each message; the returned function is to be called with its size. */
 export function createThrottle(
   socket: WebSocket,
+  pauses: Pauses,
   { messagesPerSecond, bytesPerSecond }: Pick<ServerLimits, 'messagesPerSecond' | 'bytesPerSecond'>,
   health: Pick<Health, 'throttledSeconds'>,
 ): (bytes: number) => void {
@@ -32,11 +34,8 @@ export function createThrottle(
     timer = undefined;
     const waits = buckets.map(([limit, bucket]) => ({ limit, wait: bucket.wait(0) }));
     const { limit, wait } = waits.reduce((longest, each) => (each.wait > longest.wait ? each : longest));
-    if (wait === 0 || socket.readyState === socket.CLOSED) {
-      if (socket.isPaused) socket.resume();
-      return;
-    }
-    socket.pause();
+    if (wait === 0) return pauses.resume('rate');
+    pauses.pause('rate');
     health.throttledSeconds.inc({ limit }, wait / 1000);
     timer = setTimeout(pauseWhileInDebt, wait);
   }
