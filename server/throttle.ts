@@ -26,15 +26,17 @@ export function createThrottle(
     buckets[0][1].take(1);
     buckets[1][1].take(bytes);
     // Messages that were read with this one still come while it is paused: they go on credit, and the next pause is longer.
-    if (timer !== undefined) return;
-    pauseWhileInDebt();
+    if (timer === undefined && buckets.some(([, bucket]) => bucket.wait(0) > 0)) pauseWhileInDebt();
   };
 
   function pauseWhileInDebt(): void {
     timer = undefined;
     const waits = buckets.map(([limit, bucket]) => ({ limit, wait: bucket.wait(0) }));
     const { limit, wait } = waits.reduce((longest, each) => (each.wait > longest.wait ? each : longest));
-    if (wait === 0) return pauses.resume('rate');
+    if (wait === 0) {
+      pauses.resume('rate');
+      return;
+    }
     pauses.pause('rate');
     health.throttledSeconds.inc({ limit }, wait / 1000);
     timer = setTimeout(pauseWhileInDebt, wait);
