@@ -31,7 +31,15 @@ A good secret: openssl rand -base64 32. SIGHUP reads that file and the certifica
   outlierscope serve --host 0.0.0.0 --tokens-file tokens.json --tls-certificate fullchain.pem --tls-key privkey.pem
   outlierscope serve --limit runs=5000 --limit requestsPerSecond=50
 
-The limits, what each is for, and how to run behind a proxy: docs/security.md and docs/options.md of the package.`;
+The limits and their defaults:
+
+  frameBytes=16777216, textBytes=1048576, messagesPerSecond=10000, bytesPerSecond=134217728,
+  sites=4096, metrics=256, scalars=256, nameLength=256, descriptionBytes=65536, runs=20000,
+  runsPerHour=10000, connections=8192, connectionsPerAddress=2048, trainers=4096, viewers=256,
+  unannouncedBytes=67108864, requestsPerSecond=200, headerBytes=16384, headerSeconds=10,
+  requestSeconds=30, failedSignInsPerMinute=10, sessions=1000, sessionSeconds=43200
+
+What each is for: docs/options.md; what is refused, and how to run behind a proxy: docs/security.md.`;
 
 /** The command; it loads the server only when it runs. */
 export function serveCommand(): Command {
@@ -72,7 +80,7 @@ export function serveCommand(): Command {
       new Option('--limit <name=number>', 'a limit other than its default; may be repeated, or a list with commas')
         .env('OUTLIERSCOPE_LIMITS')
         .argParser(collectLimits)
-        .default({}, 'docs/options.md'),
+        .default({}, 'see below'),
     )
     .option('--insecure', 'listen beyond loopback without a token')
     .addHelpText('after', afterHelp)

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { serveCommand } from '../../cli/commands/serve.ts';
 import { scopes } from '../../server/access/tokens.ts';
 import { defaultLimits, limitsSchema } from '../../server/limits.ts';
 import { refusalReasons } from '../../server/refusals.ts';
@@ -30,4 +31,13 @@ test('every limit is there with its default and its bounds, and no other', () =>
     expect([takes(least), takes(least - 1)], name).toEqual([true, false]);
     if (most !== undefined) expect([takes(most), takes(most + 1)], name).toEqual([true, false]);
   }
+});
+
+test('the help of serve has every limit with its default', () => {
+  let help = '';
+  serveCommand()
+    .configureOutput({ writeOut: (text) => (help += text) })
+    .outputHelp();
+  const stated = [...help.matchAll(/(\w+)=(\d+)(?=,|\n)/g)].map(([, name, value]) => [name, Number(value)]);
+  expect(Object.fromEntries(stated)).toEqual(expect.objectContaining(defaultLimits));
 });
