@@ -49,7 +49,7 @@ describe('options', () => {
     [{ trustedProxies: ['10.0.0.0/33'] }, 'trustedProxies.0'],
     [{ limits: { sites: 5000 } }, 'limits.sites'],
     [{ limits: { frameBytes: 0 } }, 'limits.frameBytes'],
-    [{ limits: { speed: 1 } }, '"speed"'],
+    [{ limits: { speed: 1 } }, 'limits: unknown are speed; known are frameBytes'],
     [{ tls: { certificate: 'a.pem' } }, 'tls.key'],
     [{ finishedGraceSeconds: -1 }, 'finishedGraceSeconds'],
     [{ allowedOrigins: ['monitor.example'] }, 'allowedOrigins.0'],
