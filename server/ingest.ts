@@ -9,7 +9,7 @@ import { crowdText } from './guard.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
 import type { ServerLimits } from './limits.ts';
-import { createPauses } from './pauses.ts';
+import { createPauses, type Pauses } from './pauses.ts';
 import type { Operation } from './plan.ts';
 import { Refusal } from './refusals.ts';
 import type { AdmitRun } from './run-limits.ts';
@@ -71,8 +71,14 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
   let unannounced = 0;
 
   /** Counts what a connection sends until it has said hello. Returns the function that ends that. */
-  function watchUnannounced(socket: Duplex, turnAway: (refusal: Refusal) => void): () => void {
+  function watchUnannounced(socket: Duplex, pauses: Pauses, refuse: (refusal: Refusal) => void): () => void {
     let own = 0;
+    // Whatever else it sends would still be gathered while it is asked to close.
+    const turnAway = (refusal: Refusal): void => {
+      refuse(refusal);
+      pauses.pause('turned away');
+      stop();
+    };
     const read = (chunk: Buffer): void => {
       own += chunk.length;
       unannounced += chunk.length;
@@ -95,6 +101,7 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
   server.on('connection', (socket: WebSocket, request: IncomingMessage) => {
     health.trainers.inc();
     const address = gate.addressOf(request);
+    const pauses = createPauses(socket);
     const connection = createTrainerConnection({
       socket,
       limits,
@@ -109,8 +116,8 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
       health,
       now,
     });
-    const announced = watchUnannounced(request.socket, connection.turnAway);
-    const throttle = createThrottle(socket, createPauses(socket), limits, health);
+    const announced = watchUnannounced(request.socket, pauses, connection.turnAway);
+    const throttle = createThrottle(socket, pauses, limits, health);
     socket.on('message', (data, isBinary) => {
       if (!reading) return;
       const bytes = toBytes(data);
