@@ -1,17 +1,11 @@
 /** The server's own metrics: every family declared here, in a registry of its own, all named outlierscope_server_*. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { type RefusalReason, refusalReasons } from './refusals.ts';
 
-/** Why ingest refused something: the label `reason`. */
-export type RefusalReason =
-  | 'malformed'
-  | 'unauthorised'
-  | 'hello_expected'
-  | 'unsupported_version'
-  | 'replaced'
-  | 'too_large'
-  | 'overloaded'
-  | 'store'
-  | 'origin';
+/** The counter of refusals: a reason that is none of the list does not compile. */
+export interface Refusals {
+  inc(labels: { readonly reason: RefusalReason }): void;
+}
 
 export interface Health {
   readonly registry: Registry;
@@ -19,7 +13,8 @@ export interface Health {
   readonly framesStored: Counter;
   readonly framesDuplicate: Counter;
   readonly framesDropped: Counter;
-  readonly refused: Counter<'reason'>;
+  readonly refused: Refusals;
+  readonly throttledSeconds: Counter<'limit'>;
   readonly trainers: Gauge;
   readonly viewers: Gauge;
   readonly viewerMessagesSkipped: Counter;
@@ -39,6 +34,21 @@ export function createHealth(): Health {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   for (const name of badlyNamed) registry.removeSingleMetric(name);
+  const refused = new Counter({
+    name: 'outlierscope_server_refused_total',
+    help: 'Connections, requests and messages that the server refused, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const throttledSeconds = new Counter({
+    name: 'outlierscope_server_throttled_seconds_total',
+    help: 'Seconds that the server did not read from a connection because it sent more than the limit allows.',
+    labelNames: ['limit'],
+    registers,
+  });
+  // A counter that appears with its first event has no increase that an alert could see.
+  for (const reason of refusalReasons) refused.inc({ reason }, 0);
+  for (const limit of ['messages', 'bytes']) throttledSeconds.inc({ limit }, 0);
   return {
     registry,
     framesReceived: new Counter({
@@ -61,12 +71,8 @@ export function createHealth(): Health {
       help: 'Frames that trainers said they had to drop because their ring was full.',
       registers,
     }),
-    refused: new Counter({
-      name: 'outlierscope_server_refused_total',
-      help: 'Connections of trainers and viewers refused or closed by the server, by reason.',
-      labelNames: ['reason'],
-      registers,
-    }),
+    refused,
+    throttledSeconds,
     trainers: new Gauge({
       name: 'outlierscope_server_trainers',
       help: 'Connections of trainers that are open.',

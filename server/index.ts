@@ -1,14 +1,21 @@
 /** `outlierscope/server`: the server that stores runs, raises alerts, and feeds Prometheus and the page. All the wiring is here. */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { OutlierscopeError } from '../src/errors.ts';
+import { createProxyList } from './access/addresses.ts';
+import { createGate } from './access/gate.ts';
+import type { AccessToken } from './access/tokens.ts';
+import { createAdmission } from './admission.ts';
 import { createHealth } from './health.ts';
 import { createIngest } from './ingest.ts';
+import { createListener } from './listener.ts';
 import { createLive } from './live.ts';
-import { resolveOptions, type ServerOptions } from './options.ts';
+import { resolveOptions, resolveTokens, type ServerOptions } from './options.ts';
 import type { Audience } from './plan.ts';
 import { createRoutes } from './routes.ts';
+import { createRunAdmission } from './run-limits.ts';
 import { restoreRuns } from './runs.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import { routeUpgrades } from './upgrade.ts';
@@ -16,12 +23,19 @@ import { createWriter } from './writer.ts';
 
 export type { Rule, Severity } from '../src/rules.ts';
 export { defaultRules } from '../src/rules.ts';
-export type { ServerOptions } from './options.ts';
+export type { AccessToken, Scope } from './access/tokens.ts';
+export type { ServerLimits } from './limits.ts';
+export type { ServerOptions, TlsFiles } from './options.ts';
 
 export interface RunningServer {
   /** Address of the page, such as `http://127.0.0.1:9877`; trainers use it with `ws` for `http`. */
   readonly url: string;
   readonly port: number;
+  /**
+   * Reads the certificate's files again, and takes the tokens in the place of those that it has, `token` aside: sessions and connections
+   * of tokens that are no more end. @throws OutlierscopeError `invalid-tls`, `invalid-options`; all is as before then
+   */
+  reload(changes?: { readonly tokens?: readonly AccessToken[] }): void;
   /** Stops accepting, writes and acknowledges what has arrived, closes every connection and the store. May be called again. */
   close(): Promise<void>;
 }
@@ -36,18 +50,22 @@ const closingMilliseconds = 1000;
  *     console.log(server.url);
  *     await server.close();
  *
- * @throws OutlierscopeError `invalid-options`, `insecure-host`, `port-in-use`, `cannot-listen`, or why the store does not open
+ * @throws OutlierscopeError `invalid-options`, `insecure-host`, `port-in-use`, `cannot-listen`, `invalid-tls`, or why the store does not open
  * (`store-failed`, `store-in-use`, `schema-too-new`).
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
-  const { host, port, database, token, allowedOrigins, rules, finishedGraceSeconds } = resolveOptions(options);
+  const { host, port, database, tokens, allowedOrigins, rules, finishedGraceSeconds, tls, limits, ...resolved } =
+    resolveOptions(options);
   const now = (): number => Date.now();
-  const access = { host, allowedOrigins };
+  const access = { host, allowedOrigins, open: tokens.length === 0 };
+  const isTrustedProxy = createProxyList(resolved.trustedProxies);
   const store = openSqliteStore(database);
   try {
     const health = createHealth();
     const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now);
-    const live = createLive(health);
+    const gate = createGate({ tokens, limits, isTrustedProxy });
+    const admission = createAdmission({ limits, isTrustedProxy, health });
+    const live = createLive(limits, health);
     const audience: Audience = {
       runChanged: live.runChanged,
       frameStored: live.frameStored,
@@ -57,13 +75,24 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       },
     };
     const writer = createWriter({ store, runs, rules, health, audience, now });
-    const ingest = createIngest({ token, submit: writer.submit, health, now });
-    const server = createServer(createRoutes({ store, runs, writer, rules, health, token, access }));
-    routeUpgrades(server, { ingest, live, token, access, health });
+    const admitRun = createRunAdmission(runs, limits);
+    const ingest = createIngest({ gate, admission, admitRun, limits, submit: writer.submit, health, now });
+    const { requestsPerSecond, sessionSeconds } = limits;
+    const guarded = { gate, access, admission, requestsPerSecond, sessionSeconds };
+    const listener = createListener(
+      createRoutes({ store, runs, writer, rules, health, ...guarded }),
+      tls,
+      limits,
+      health,
+    );
+    const { server } = listener;
+    admission.watch(server);
+    routeUpgrades(server, { ingest, live, gate, access, admission, health });
 
     const stop = async (): Promise<void> => {
       const closed = server.listening ? once(server, 'close') : undefined;
       server.close();
+      listener.close();
       ingest.stopReading();
       await writer.drain();
       const farewells = Promise.all([ingest.close(), live.close()]);
@@ -73,6 +102,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
         server.closeAllConnections();
       }, closingMilliseconds);
       await farewells;
+      gate.close();
       await closed;
       clearTimeout(impatient);
       await writer.drain();
@@ -80,19 +110,37 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     };
 
     await listen(server, host, port).catch(async (error: unknown) => {
+      listener.close();
       await Promise.all([ingest.close(), live.close()]);
       throw error;
     });
     const actual = (server.address() as AddressInfo).port;
     let stopped: Promise<void> | undefined;
-    return { url: urlFor(host, actual), port: actual, close: () => (stopped ??= stop()) };
+    return {
+      url: urlFor(tls === undefined ? 'http' : 'https', host, actual),
+      port: actual,
+      reload({ tokens: next } = {}) {
+        const keys = next === undefined ? undefined : resolveTokens(next, options.token);
+        if (keys?.length === 0 && gate.required) throw withoutTokens();
+        listener.reload();
+        if (keys !== undefined) gate.replaceTokens(keys);
+      },
+      close: () => (stopped ??= stop()),
+    };
   } catch (error) {
     await store.close();
     throw error;
   }
 }
 
-async function listen(server: Server, host: string, port: number): Promise<void> {
+function withoutTokens(): OutlierscopeError {
+  return new OutlierscopeError('the new list of tokens is empty: that would let everyone in', {
+    code: 'invalid-options',
+    hint: 'give at least one token, or start the server again without',
+  });
+}
+
+async function listen(server: Server | TlsServer, host: string, port: number): Promise<void> {
   server.listen(port, host);
   try {
     await once(server, 'listening');
@@ -114,7 +162,7 @@ async function listen(server: Server, host: string, port: number): Promise<void>
 }
 
 /** The address to open in a browser; a wildcard address is reached by the loopback one. */
-function urlFor(host: string, port: number): string {
+function urlFor(scheme: 'http' | 'https', host: string, port: number): string {
   const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+  return `${scheme}://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }

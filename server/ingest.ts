@@ -2,10 +2,18 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
-import { type Alert, limits } from '../src/messages.ts';
+import type { Alert } from '../src/messages.ts';
+import type { Gate } from './access/gate.ts';
+import type { Admission } from './admission.ts';
+import { crowdText } from './guard.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
+import type { ServerLimits } from './limits.ts';
+import { createPauses, type Pauses } from './pauses.ts';
 import type { Operation } from './plan.ts';
+import { Refusal } from './refusals.ts';
+import type { AdmitRun } from './run-limits.ts';
+import { createThrottle } from './throttle.ts';
 import { createTrainerConnection, type TrainerConnection } from './trainer-connection.ts';
 
 export interface Ingest {
@@ -22,7 +30,10 @@ export interface Ingest {
 }
 
 export interface IngestParts {
-  readonly token: string | undefined;
+  readonly gate: Pick<Gate, 'check' | 'addressOf'>;
+  readonly admission: Pick<Admission, 'refusalOf'>;
+  readonly admitRun: AdmitRun;
+  readonly limits: ServerLimits;
   readonly submit: (operation: Operation) => boolean;
   readonly health: Health;
   readonly now: () => number;
@@ -30,8 +41,18 @@ export interface IngestParts {
 
 const heartbeatMilliseconds = 15_000;
 
-export function createIngest({ token, submit, health, now }: IngestParts): Ingest {
-  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: limits.frameBytes });
+/** How long a peer may take to answer a close: until then its bytes are still read. */
+const closing = { closeTimeout: 3_000 }; // an option of ws that its types lack
+/** A read of a socket brings no more than this beyond a hello. */
+const readBytes = 128 * 1024;
+
+export function createIngest({ gate, admission, admitRun, limits, submit, health, now }: IngestParts): Ingest {
+  const server = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: limits.frameBytes,
+    ...closing,
+  });
   const stopHeartbeat = keepHeartbeat(server, heartbeatMilliseconds, () => health.peerErrors.inc());
   const connections = new Map<string, TrainerConnection>();
   let reading = true;
@@ -46,23 +67,80 @@ export function createIngest({ token, submit, health, now }: IngestParts): Inges
     return connections.get(runId) === connection && connections.delete(runId);
   }
 
-  server.on('connection', (socket: WebSocket) => {
+  /** Bytes of all connections that have not said hello: whoever sends those may be anyone. */
+  let unannounced = 0;
+
+  /** Counts what a connection sends until it has said hello. Returns the function that ends that. */
+  function watchUnannounced(socket: Duplex, pauses: Pauses, refuse: (refusal: Refusal) => void): () => void {
+    let own = 0;
+    // Whatever else it sends would still be gathered while it is asked to close.
+    const turnAway = (refusal: Refusal): void => {
+      refuse(refusal);
+      pauses.pause('turned away');
+      stop();
+    };
+    const read = (chunk: Buffer): void => {
+      own += chunk.length;
+      unannounced += chunk.length;
+      if (own > limits.textBytes + readBytes)
+        turnAway(new Refusal('tooLarge', 'text_size', `a hello of more than ${limits.textBytes} bytes`));
+      else if (unannounced > limits.unannouncedBytes) {
+        const text = 'too much is arriving from trainers that have not said hello: connect again later';
+        turnAway(new Refusal('overloaded', 'unannounced_bytes', text));
+      }
+    };
+    const stop = (): void => {
+      socket.off('data', read);
+      unannounced -= own;
+      own = 0;
+    };
+    socket.on('data', read);
+    return stop;
+  }
+
+  server.on('connection', (socket: WebSocket, request: IncomingMessage) => {
     health.trainers.inc();
-    const connection = createTrainerConnection({ socket, token, submit, claim, release, health, now });
+    const address = gate.addressOf(request);
+    const pauses = createPauses(socket);
+    const connection = createTrainerConnection({
+      socket,
+      limits,
+      authorise: (token) => gate.check(token, 'ingest', address),
+      admitRun,
+      submit,
+      claim(runId, own) {
+        announced();
+        claim(runId, own);
+      },
+      release,
+      health,
+      now,
+    });
+    const announced = watchUnannounced(request.socket, pauses, connection.turnAway);
+    const throttle = createThrottle(socket, pauses, limits, health);
     socket.on('message', (data, isBinary) => {
       if (!reading) return;
-      if (isBinary) connection.receiveFrame(toBytes(data));
-      else connection.receiveText(toBytes(data).toString());
+      const bytes = toBytes(data);
+      throttle(bytes.byteLength);
+      if (isBinary) connection.receiveFrame(bytes);
+      else connection.receiveText(bytes.toString());
     });
     // ws closes the connection itself (1009 for a message over maxPayload, 1002 for a protocol violation) and says so here.
     socket.on('error', (error: Error & { code?: string }) => {
       health.peerErrors.inc();
-      if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') health.refused.inc({ reason: 'too_large' });
+      if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') health.refused.inc({ reason: 'message_size' });
     });
     socket.on('close', () => {
+      announced();
       health.trainers.dec();
       connection.ended();
     });
+    const crowd = admission.refusalOf(request);
+    if (crowd !== undefined) connection.turnAway(new Refusal('overloaded', crowd, crowdText[crowd]));
+    else if (server.clients.size > limits.trainers) {
+      const text = `as many trainers are connected as the server takes (${limits.trainers}, limit trainers): again later`;
+      connection.turnAway(new Refusal('overloaded', 'trainers', text));
+    }
   });
 
   return {

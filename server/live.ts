@@ -2,14 +2,22 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { urlOf } from './access.ts';
+import { closeCodes } from '../src/messages.ts';
+import { urlOf } from './access/hosts.ts';
+import type { Principal } from './access/tokens.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
+import type { ServerLimits } from './limits.ts';
+import { createPauses } from './pauses.ts';
 import type { Audience } from './plan.ts';
+import { createThrottle } from './throttle.ts';
 import { toFrameView, toRunSummary } from './views.ts';
 
 export interface Live extends Audience {
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Takes an HTTP upgrade over; the viewer is closed when whoever it is may watch no longer. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, who: Principal): void;
+  /** Whether there are as many viewers as may be. */
+  full(): boolean;
   close(): Promise<void>;
   /** Drops viewers that did not answer that. */
   terminate(): void;
@@ -23,17 +31,22 @@ const slowBytes = 1024 * 1024;
 const deadBytes = 8 * slowBytes;
 const heartbeatMilliseconds = 15_000;
 
-export function createLive(health: Health): Live {
+export function createLive(limits: ServerLimits, health: Health): Live {
   const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 4096 });
   const stopHeartbeat = keepHeartbeat(server, heartbeatMilliseconds, () => health.peerErrors.inc());
   /** Viewers and the run whose frames they want, undefined for every run's. */
   const viewers = new Map<WebSocket, string | undefined>();
 
-  server.on('connection', (socket: WebSocket, request: IncomingMessage) => {
+  server.on('connection', (socket: WebSocket, request: IncomingMessage, who: Principal) => {
+    const over = (): void => socket.close(closeCodes.unauthorised, 'signed out, or the token was withdrawn');
+    who.ended.addEventListener('abort', over);
+    const throttle = createThrottle(socket, createPauses(socket), limits, health);
+    socket.on('message', (data) => throttle('byteLength' in data ? data.byteLength : 0));
     viewers.set(socket, urlOf(request)?.searchParams.get('run') ?? undefined);
     health.viewers.set(viewers.size);
     socket.on('error', () => health.peerErrors.inc());
     socket.on('close', () => {
+      who.ended.removeEventListener('abort', over);
       viewers.delete(socket);
       health.viewers.set(viewers.size);
     });
@@ -48,9 +61,10 @@ export function createLive(health: Health): Live {
   }
 
   return {
-    upgrade(request, socket, head) {
-      server.handleUpgrade(request, socket, head, (upgraded) => server.emit('connection', upgraded, request));
+    upgrade(request, socket, head, who) {
+      server.handleUpgrade(request, socket, head, (upgraded) => server.emit('connection', upgraded, request, who));
     },
+    full: () => viewers.size >= limits.viewers,
     runChanged(record) {
       if (viewers.size > 0) tellAll({ type: 'run', run: toRunSummary(record) });
     },

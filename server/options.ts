@@ -2,19 +2,30 @@
 import { z } from 'zod';
 import { OutlierscopeError } from '../src/errors.ts';
 import { defaultRules, type Rule } from '../src/rules.ts';
-import { isLoopback } from './access.ts';
+import { isProxy } from './access/addresses.ts';
+import { isLoopback } from './access/hosts.ts';
+import { type AccessToken, scopes } from './access/tokens.ts';
+import { limitsSchema, type ServerLimits } from './limits.ts';
 
 export interface ServerOptions {
-  /** Address to listen on. Anything but a loopback address needs a `token` or `insecure`. @default '127.0.0.1' */
+  /** Address to listen on. Anything but a loopback address needs `tokens`, a `token` or `insecure`. @default '127.0.0.1' */
   readonly host?: string;
   /** Port to listen on; 0 takes any free one. @default 9877 */
   readonly port?: number;
   /** Database file, created if missing; `':memory:'` keeps nothing. @default 'outlierscope.db' in the working directory */
   readonly database?: string;
-  /** Secret that trainers, scrapers and viewers must show. @default none: everyone who reaches the port is trusted */
+  /** Who may do what. @default none: everyone who reaches the port is trusted */
+  readonly tokens?: readonly AccessToken[];
+  /** One more token, named `token`, that may do everything. @default none */
   readonly token?: string | undefined;
-  /** Listen beyond loopback without a token: for networks where everyone is trusted. @default false */
+  /** Listen beyond loopback without tokens: for networks where everyone is trusted. @default false */
   readonly insecure?: boolean;
+  /** Files in PEM format for https and wss; read again when they change. @default none: http and ws */
+  readonly tls?: TlsFiles | undefined;
+  /** Proxies (addresses, or networks like `10.0.0.0/8`) whose `X-Forwarded-For` is believed, for limits by address. @default [] */
+  readonly trustedProxies?: readonly string[];
+  /** Bounds on what the server takes; each has a default. @default defaultLimits of server/limits.ts */
+  readonly limits?: Partial<ServerLimits>;
   /** Origins (`https://monitor.example.com`) whose pages may connect beside the server's own, and whose host name it answers to. @default [] */
   readonly allowedOrigins?: readonly string[];
   /** Alert rules, instead of the default ones. @default defaultRules of src/rules.ts */
@@ -23,7 +34,17 @@ export interface ServerOptions {
   readonly finishedGraceSeconds?: number;
 }
 
-export type ResolvedOptions = Required<Omit<ServerOptions, 'token'>> & { readonly token: string | undefined };
+export interface TlsFiles {
+  /** The certificate, followed by the intermediate ones. */
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** `token` has become one of `tokens`. */
+export type ResolvedOptions = Required<Omit<ServerOptions, 'token' | 'tls' | 'limits'>> & {
+  readonly tls: TlsFiles | undefined;
+  readonly limits: ServerLimits;
+};
 
 export const defaultPort = 9877;
 
@@ -47,13 +68,40 @@ const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).o
   message: 'must be an origin like https://monitor.example.com, without a path',
 });
 
+/** What fits into a header. Short ones can be guessed. */
+const secret = z.string().regex(/^[\x21-\x7e]{8,4096}$/, 'must be 8 to 4096 visible ASCII characters without spaces');
+
+const tokenSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 letters, digits, dots, underscores or hyphens'),
+  token: secret,
+  scopes: z
+    .array(z.enum(scopes))
+    .min(1, `must name at least one of ${scopes.join(', ')}`)
+    .readonly(),
+});
+
+export const tokensSchema = z
+  .array(tokenSchema)
+  .max(1000)
+  .readonly()
+  .refine((tokens) => new Set(tokens.map(({ name }) => name)).size === tokens.length, 'names of tokens must differ')
+  .refine((tokens) => new Set(tokens.map(({ token }) => token)).size === tokens.length, 'tokens must differ');
+
+const proxy = z.string().refine(isProxy, 'must be an address, or a network like 10.0.0.0/8');
+
 const optionsSchema = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
   port: z.number().int().min(0).max(65_535).default(defaultPort),
   database: z.string().min(1).default('outlierscope.db'),
-  token: z.string().min(1).max(4096).optional(),
+  tokens: tokensSchema.default([]),
+  token: secret.optional(),
   insecure: z.boolean().default(false),
+  tls: z.strictObject({ certificate: z.string().min(1), key: z.string().min(1) }).optional(),
   allowedOrigins: z.array(origin).readonly().default([]),
+  trustedProxies: z.array(proxy).readonly().default([]),
+  limits: limitsSchema.prefault({}),
   rules: z
     .array(ruleSchema)
     .readonly()
@@ -72,16 +120,10 @@ const optionsSchema = z.strictObject({
  * loopback without a token.
  */
 export function resolveOptions(options: ServerOptions): ResolvedOptions {
-  const result = optionsSchema.safeParse(options);
-  if (!result.success) {
-    const details = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`);
-    throw new OutlierscopeError(`invalid server options: ${details.join('; ')}`, {
-      code: 'invalid-options',
-      hint: `known are ${Object.keys(optionsSchema.shape).join(', ')}`,
-    });
-  }
-  const { token, ...resolved } = result.data;
-  if (token === undefined && !resolved.insecure && !isLoopback(resolved.host)) {
+  const known = Object.keys(optionsSchema.shape).join(', ');
+  const { token, tls, ...resolved } = parseWith(optionsSchema, options, 'invalid server options', `known are ${known}`);
+  const tokens = withSingle(resolved.tokens, token);
+  if (tokens.length === 0 && !resolved.insecure && !isLoopback(resolved.host)) {
     throw new OutlierscopeError(
       `refusing to listen on ${resolved.host} without a token: anyone on that network could read and write`,
       {
@@ -90,5 +132,33 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
       },
     );
   }
-  return { ...resolved, token };
+  return { ...resolved, tls, tokens };
+}
+
+/** The list of tokens with the single one as its last. @throws OutlierscopeError `invalid-options` for a wrong list. */
+export function resolveTokens(tokens: unknown, token: string | undefined): readonly AccessToken[] {
+  const hint = 'each needs a name, a token and scopes';
+  return withSingle(parseWith(tokensSchema, tokens, 'invalid tokens', hint), token);
+}
+
+function withSingle(tokens: readonly AccessToken[], token: string | undefined): readonly AccessToken[] {
+  if (token === undefined) return tokens;
+  return parseWith(
+    tokensSchema,
+    [...tokens, { name: 'token', token, scopes }],
+    'invalid tokens',
+    'token is one of its own',
+  );
+}
+
+function parseWith<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  what: string,
+  hint: string,
+): z.infer<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const details = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`);
+  throw new OutlierscopeError(`${what}: ${details.join('; ')}`, { code: 'invalid-options', hint });
 }

@@ -1,28 +1,28 @@
 /** Every HTTP route (docs/api.md), and who may call it. */
 import { fileURLToPath } from 'node:url';
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import express, { type Express, type Request } from 'express';
 import { z } from 'zod';
 import { catalogueVersion, frameScalars, siteMetrics } from '../src/catalogue.ts';
 import type { Rule } from '../src/rules.ts';
-import { type AccessRules, hostRefusal, tokenMatches, tokenOf } from './access.ts';
 import { renderExposition } from './exposition.ts';
+import { type GuardParts, protect, requireToken } from './guard.ts';
 import type { Health } from './health.ts';
 import { answerErrors, HttpProblem } from './problem.ts';
 import type { RunRecord } from './run-record.ts';
 import type { RunRegistry } from './runs.ts';
 import { readSeries } from './series.ts';
+import { createSessionRoutes } from './session-routes.ts';
 import type { Store } from './store.ts';
 import { toFrameView, toRunSummary } from './views.ts';
 import type { Writer } from './writer.ts';
 
-export interface RouteParts {
+export interface RouteParts extends GuardParts {
   readonly store: Store;
   readonly runs: RunRegistry;
   readonly writer: Pick<Writer, 'trouble'>;
   readonly rules: readonly Rule[];
   readonly health: Health;
-  readonly token: string | undefined;
-  readonly access: AccessRules;
+  readonly sessionSeconds: number;
 }
 
 const mostAlerts = 1000;
@@ -43,12 +43,13 @@ const seriesQuery = z.object({
 });
 const alertsQuery = z.object({ run: z.string().optional() });
 
-export function createRoutes({ store, runs, writer, rules, health, token, access }: RouteParts): Express {
+export function createRoutes(parts: RouteParts): Express {
+  const { store, runs, writer, rules, health, gate, sessionSeconds } = parts;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
-  app.use(protect(access));
+  app.use(protect(parts));
 
   app.get('/healthz', (_request, response) => void response.type('text').send('ok\n'));
   app.get('/readyz', async (_request, response) => {
@@ -57,7 +58,8 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
     response.type('text').send('ok\n');
   });
 
-  app.use(['/metrics', '/api'], requireToken(token));
+  app.use('/api/session', createSessionRoutes(gate, sessionSeconds, health));
+  app.use(['/metrics', '/api'], requireToken(gate, health));
   app.get('/metrics', async (_request, response) => {
     const text = renderExposition(runs.exposed(), rules) + (await health.registry.metrics());
     response.set('Content-Type', health.registry.contentType).send(text);
@@ -107,8 +109,8 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
     response.json({ alerts: await store.alerts({ ...(run === undefined ? {} : { runId: run }), limit: mostAlerts }) });
   });
 
-  // The page is the same for everyone and holds no data, so it is served without a token: a browser cannot send one with it.
-  app.use(express.static(pageFolder(), { index: 'index.html', cacheControl: false }));
+  // The page is the same for everyone and holds no data, so it is served without a token: how else to sign in.
+  app.use(express.static(pageFolder(), { index: 'index.html', cacheControl: false, redirect: false }));
   app.use((request) => {
     const page = request.path === '/' ? ': the page is not built, run "npm run build"' : '';
     throw new HttpProblem(
@@ -119,36 +121,6 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
   });
   app.use(answerErrors);
   return app;
-}
-
-const headers = {
-  'Content-Security-Policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'X-Content-Type-Options': 'nosniff',
-  // The page's address may hold the token.
-  'Referrer-Policy': 'no-referrer',
-  'Cache-Control': 'no-cache',
-};
-
-function protect(access: AccessRules): (request: Request, response: Response, next: NextFunction) => void {
-  return (request, response, next) => {
-    response.set(headers);
-    const refusal = hostRefusal(request, access);
-    if (refusal !== undefined) throw new HttpProblem(403, 'Host refused', refusal);
-    next();
-  };
-}
-
-function requireToken(token: string | undefined): (request: Request, response: Response, next: NextFunction) => void {
-  return (request, response, next) => {
-    if (tokenMatches(token, tokenOf(request))) return next();
-    response.set('WWW-Authenticate', 'Bearer');
-    throw new HttpProblem(
-      401,
-      'Token needed',
-      'send the header "Authorization: Bearer TOKEN" with the token that the server was started with',
-    );
-  };
 }
 
 function runOf(runs: RunRegistry, request: Request): RunRecord {

@@ -11,16 +11,19 @@ import {
   type Alert,
   closeCodes,
   type Hello,
-  limits,
   parseTrainerMessage,
   protocolVersion,
   type ServerMessage,
 } from '../src/messages.ts';
-import { tokenMatches } from './access.ts';
+import { Denied } from './access/gate.ts';
+import type { Principal } from './access/tokens.ts';
 import { withDeclared } from './declared.ts';
-import type { Health, RefusalReason } from './health.ts';
+import type { Health } from './health.ts';
+import type { ServerLimits } from './limits.ts';
 import type { Operation, Source } from './plan.ts';
 import { checkShape, closeReason, fieldsOf } from './protocol.ts';
+import { Refusal, type RefusalReason } from './refusals.ts';
+import { type AdmitRun, checkRunLimits } from './run-limits.ts';
 
 /** What the connection needs of a websocket. */
 export interface TrainerSocket {
@@ -34,13 +37,18 @@ export interface TrainerConnection extends Source {
   sendAlert(alert: Alert): void;
   /** Another connection of the same run took over. */
   replaced(): void;
+  /** The server does not want the connection, or not what it sent. */
+  turnAway(refusal: Refusal): void;
   /** The socket is closed, whoever closed it. */
   ended(): void;
 }
 
 export interface TrainerConnectionParts {
   readonly socket: TrainerSocket;
-  readonly token: string | undefined;
+  readonly limits: ServerLimits;
+  /** Whose token it is. @throws Denied */
+  readonly authorise: (token: string | undefined) => Principal;
+  readonly admitRun: AdmitRun;
   readonly submit: (operation: Operation) => boolean;
   /** Makes the connection its run's only one. */
   readonly claim: (runId: string, connection: TrainerConnection) => void;
@@ -52,51 +60,48 @@ export interface TrainerConnectionParts {
 
 export const helloTimeoutMilliseconds = 10_000;
 
+/** What is counted, unless a refusal says it more exactly. */
 const faults = {
   malformed: 'malformed',
-  unauthorised: 'unauthorised',
+  unauthorised: 'token_wrong',
   helloExpected: 'hello_expected',
   unsupportedVersion: 'unsupported_version',
   replaced: 'replaced',
-  tooLarge: 'too_large',
+  tooLarge: 'text_size',
   overloaded: 'overloaded',
   serverError: 'store',
 } as const satisfies Record<keyof typeof closeCodes, RefusalReason>;
 
-/** Thrown while a message is read: closes the connection with that code. */
-class Refusal extends Error {
-  readonly kind: keyof typeof closeCodes;
-
-  constructor(kind: keyof typeof closeCodes, reason: string) {
-    super(reason);
-    this.kind = kind;
-  }
-}
-
 export function createTrainerConnection(parts: TrainerConnectionParts): TrainerConnection {
-  const { socket, health } = parts;
+  const { socket, health, limits } = parts;
   let state: 'awaiting hello' | 'open' | 'leaving' | 'ended' = 'awaiting hello';
   /** The hello with all that was declared since. */
   let declared: Hello | undefined;
+  let principal: Principal | undefined;
   let trusted = true;
   const helloTimer = setTimeout(
     () => fault('helloExpected', `no hello within ${helloTimeoutMilliseconds / 1000} s`),
     helloTimeoutMilliseconds,
   );
 
-  function fault(kind: keyof typeof closeCodes, reason: string): void {
+  function fault(kind: keyof typeof closeCodes, text: string, reason: RefusalReason = faults[kind]): void {
     if (state === 'ended') return;
     end();
-    health.refused.inc({ reason: faults[kind] });
-    socket.close(closeCodes[kind], closeReason(reason));
+    health.refused.inc({ reason });
+    socket.close(closeCodes[kind], closeReason(text));
   }
 
   /** From here on nothing that the trainer sends counts; its run falls silent unless it said goodbye or another connection has it. */
   function end(): void {
     clearTimeout(helloTimer);
+    principal?.ended.removeEventListener('abort', withdrawn);
     state = 'ended';
     if (declared !== undefined && parts.release(declared.runId, connection))
       parts.submit({ kind: 'silence', source: connection });
+  }
+
+  function withdrawn(): void {
+    fault('unauthorised', 'the token was withdrawn');
   }
 
   function submit(operation: Operation): void {
@@ -110,7 +115,10 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
 
   /** Closes for an error of the trainer's making, or of our own. */
   function failed(error: unknown): void {
-    if (error instanceof Refusal) fault(error.kind, error.message);
+    if (error instanceof Refusal) fault(error.kind, error.message, error.reason);
+    // Too many wrong tokens came from this address: the one that was sent may be right, later.
+    else if (error instanceof Denied)
+      fault(error.status === 429 ? 'overloaded' : 'unauthorised', error.message, error.reason);
     else if (error instanceof OutlierscopeError) fault('malformed', error.message);
     else {
       health.faults.inc();
@@ -130,23 +138,29 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
 
   function readText(text: string): void {
     if (Buffer.byteLength(text) > limits.textBytes) {
-      throw new Refusal('tooLarge', `a text message of more than ${limits.textBytes} bytes`);
+      throw new Refusal('tooLarge', 'text_size', `a text message of more than ${limits.textBytes} bytes`);
     }
     const type = fieldsOf(text)['type'];
     if (declared === undefined) {
       if (type !== 'hello') {
-        throw new Refusal('helloExpected', `the first message must be hello, not ${JSON.stringify(type)}`);
+        throw new Refusal(
+          'helloExpected',
+          'hello_expected',
+          `the first message must be hello, not ${JSON.stringify(type)}`,
+        );
       }
       readHello(text);
       return;
     }
-    if (state === 'leaving') throw new Refusal('malformed', 'a message after bye');
-    if (type === 'hello') throw new Refusal('malformed', 'a second hello on one connection');
-    if (typeof type !== 'string') throw new Refusal('malformed', 'a message without a type');
+    if (state === 'leaving') throw new Refusal('malformed', 'malformed', 'a message after bye');
+    if (type === 'hello') throw new Refusal('malformed', 'malformed', 'a second hello on one connection');
+    if (typeof type !== 'string') throw new Refusal('malformed', 'malformed', 'a message without a type');
     if (type !== 'declare' && type !== 'bye') return; // Types of later versions are ignored.
     const message = parseTrainerMessage(text);
     if (message.type === 'declare') {
-      declared = withDeclared(declared, message);
+      const whole = withDeclared(declared, message);
+      checkRunLimits(whole, limits);
+      declared = whole;
       submit({ kind: 'declare', source: connection, declared });
     } else if (message.type === 'bye') {
       state = 'leaving';
@@ -159,20 +173,25 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     if (typeof version === 'number' && version !== protocolVersion) {
       throw new Refusal(
         'unsupportedVersion',
+        'unsupported_version',
         `protocol ${version} is not known here, ${protocolVersion} is: use matching versions of outlierscope`,
       );
     }
-    const hello = parseTrainerMessage(text) as Hello;
-    if (!tokenMatches(parts.token, hello.token)) {
-      throw new Refusal('unauthorised', 'the token is missing or wrong: set OUTLIERSCOPE_TOKEN or the option token');
-    }
+    // The token goes no further than this.
+    const { token, ...hello } = parseTrainerMessage(text) as Hello;
+    principal = parts.authorise(token);
     if (hello.catalogue !== catalogueVersion) {
       throw new Refusal(
         'unsupportedVersion',
+        'unsupported_version',
         `metric catalogue ${hello.catalogue} is not known here, ${catalogueVersion} is: use matching versions of outlierscope`,
       );
     }
-    declared = withDeclared(hello, { sites: [], scalars: [] });
+    const whole = withDeclared(hello, { sites: [], scalars: [] });
+    checkRunLimits(whole, limits);
+    parts.admitRun(hello.runId);
+    declared = whole;
+    principal.ended.addEventListener('abort', withdrawn);
     clearTimeout(helloTimer);
     state = 'open';
     parts.claim(hello.runId, connection);
@@ -180,8 +199,8 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   }
 
   function readFrame(bytes: Uint8Array): void {
-    if (declared === undefined) throw new Refusal('helloExpected', 'a frame came before hello');
-    if (state === 'leaving') throw new Refusal('malformed', 'a frame after bye');
+    if (declared === undefined) throw new Refusal('helloExpected', 'hello_expected', 'a frame came before hello');
+    if (state === 'leaving') throw new Refusal('malformed', 'malformed', 'a frame after bye');
     const { frame, shape } = decodeFrame(bytes);
     checkShape(shape, declared);
     health.framesReceived.inc();
@@ -198,6 +217,7 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     receiveText: (text) => attempt(() => readText(text)),
     receiveFrame: (bytes) => attempt(() => readFrame(bytes)),
     sendAlert: (alert) => say(alert),
+    turnAway: (refusal) => failed(refusal),
     replaced: () => fault('replaced', 'another connection of this run took over'),
     ended() {
       if (state !== 'ended') end();

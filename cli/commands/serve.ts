@@ -1,16 +1,45 @@
 /** `outlierscope serve`: options, then environment, then defaults; runs until it is told to stop. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { ServerOptions } from '../../server/options.ts';
-import { OutlierscopeError } from '../../src/errors.ts';
+import type { AccessToken, RunningServer } from '../../server/index.ts';
+import { messageOf, OutlierscopeError } from '../../src/errors.ts';
+import { readTokensFile } from '../tokens-file.ts';
 
 interface Flags {
   readonly host?: string;
   readonly port?: number;
   readonly database?: string;
   readonly token?: string;
+  readonly tokensFile?: string;
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
   readonly allowOrigin: readonly string[];
+  readonly trustedProxy: readonly string[];
+  readonly limit: Readonly<Record<string, number>>;
   readonly insecure?: boolean;
 }
+
+const afterHelp = `
+Beyond loopback a token is asked for. In a file, "chmod 600", each has a name, the secret itself and its scopes:
+
+  [{ "name": "gpu-box",    "token": "…", "scopes": ["ingest"] },   trainers: OUTLIERSCOPE_TOKEN in their environment
+   { "name": "prometheus", "token": "…", "scopes": ["read"] },     /metrics, the API, the page
+   { "name": "operator",   "token": "…", "scopes": ["admin"] }]    what read may, and changing things
+
+A good secret: openssl rand -base64 32. SIGHUP reads that file and the certificate again.
+
+  outlierscope serve
+  outlierscope serve --host 0.0.0.0 --tokens-file tokens.json --tls-certificate fullchain.pem --tls-key privkey.pem
+  outlierscope serve --limit runs=5000 --limit requestsPerSecond=50
+
+The limits and their defaults:
+
+  frameBytes=16777216, textBytes=1048576, messagesPerSecond=10000, bytesPerSecond=134217728,
+  sites=4096, metrics=256, scalars=256, nameLength=256, descriptionBytes=65536, runs=20000,
+  runsPerHour=10000, connections=8192, connectionsPerAddress=2048, trainers=4096, viewers=256,
+  unannouncedBytes=67108864, requestsPerSecond=200, headerBytes=16384, headerSeconds=10,
+  requestSeconds=30, failedSignInsPerMinute=10, sessions=1000, sessionSeconds=43200
+
+What each is for: docs/options.md; what is refused, and how to run behind a proxy: docs/security.md.`;
 
 /** The command; it loads the server only when it runs. */
 export function serveCommand(): Command {
@@ -26,28 +55,80 @@ export function serveCommand(): Command {
     )
     .addOption(new Option('--database <file>', 'database file (default: outlierscope.db)').env('OUTLIERSCOPE_DATABASE'))
     .addOption(
-      new Option('--token <secret>', 'what trainers and viewers must show; better set by the variable').env(
+      new Option('--token <secret>', 'one token that may do everything; better set by the variable').env(
         'OUTLIERSCOPE_TOKEN',
       ),
     )
+    .addOption(new Option('--tokens-file <file>', 'JSON list of tokens, see below').env('OUTLIERSCOPE_TOKENS_FILE'))
+    .addOption(
+      new Option('--tls-certificate <file>', 'certificate chain in PEM format: https and wss').env(
+        'OUTLIERSCOPE_TLS_CERTIFICATE',
+      ),
+    )
+    .addOption(new Option('--tls-key <file>', 'its private key in PEM format').env('OUTLIERSCOPE_TLS_KEY'))
     .addOption(
       new Option('--allow-origin <origin>', 'origin of a page or proxy that may connect; may be repeated')
         .argParser(collect)
         .default([], 'none'),
     )
+    .addOption(
+      new Option('--trusted-proxy <address>', 'proxy whose X-Forwarded-For is believed; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
+    )
+    .addOption(
+      new Option('--limit <name=number>', 'a limit other than its default; may be repeated, or a list with commas')
+        .env('OUTLIERSCOPE_LIMITS')
+        .argParser(collectLimits)
+        .default({}, 'see below'),
+    )
     .option('--insecure', 'listen beyond loopback without a token')
+    .addHelpText('after', afterHelp)
     .action(serve);
 }
 
-async function serve({ allowOrigin, ...flags }: Flags): Promise<void> {
+async function serve(flags: Flags): Promise<void> {
   const { startServer } = await import('../../server/index.ts');
-  const options: ServerOptions = { ...flags, allowedOrigins: allowOrigin };
-  const server = await startServer(options).catch((error: unknown) => {
+  const { tlsCertificate: certificate, tlsKey: key, tokensFile, token, insecure } = flags;
+  const readTokens = (): AccessToken[] =>
+    tokensFile === undefined ? [] : (readTokensFile(tokensFile, complain) as AccessToken[]);
+
+  const start = async (): Promise<RunningServer> => {
+    if ((certificate === undefined) !== (key === undefined)) {
+      const [given, missing] = key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
+      const hint = `give the file of the ${missing} too, or neither`;
+      throw new OutlierscopeError(`--tls-${given} without --tls-${missing}`, { code: 'invalid-options', hint });
+    }
+    return startServer({
+      ...pick(flags, ['host', 'port', 'database', 'insecure']),
+      tokens: readTokens(),
+      token,
+      allowedOrigins: flags.allowOrigin,
+      trustedProxies: flags.trustedProxy,
+      limits: flags.limit,
+      tls: certificate === undefined || key === undefined ? undefined : { certificate, key },
+    });
+  };
+  const server = await start().catch((error: unknown) => {
     if (!(error instanceof OutlierscopeError)) throw error;
-    process.stderr.write(`outlierscope serve: ${error.message}\n`);
+    complain(error.message);
     process.exit(1);
   });
   process.stdout.write(`outlierscope serves ${server.url}\n`);
+  if (insecure && tokensFile === undefined && token === undefined)
+    complain('without a token: whoever reaches this port may read and write');
+
+  // Without anything to read again a hang-up ends the process, as that of a terminal should.
+  if (tokensFile !== undefined || certificate !== undefined) {
+    process.on('SIGHUP', () => {
+      try {
+        server.reload(tokensFile === undefined ? {} : { tokens: readTokens() });
+        process.stdout.write('outlierscope serve: tokens and certificate read again\n');
+      } catch (error) {
+        complain(`${messageOf(error)}; all stays as it was`);
+      }
+    });
+  }
 
   const stop = (): void => {
     // A second signal ends the process at once.
@@ -55,7 +136,7 @@ async function serve({ allowOrigin, ...flags }: Flags): Promise<void> {
     server.close().then(
       () => process.exit(0),
       (error: unknown) => {
-        process.stderr.write(`outlierscope serve: stopping failed: ${String(error)}\n`);
+        complain(`stopping failed: ${String(error)}`);
         process.exit(1);
       },
     );
@@ -65,6 +146,17 @@ async function serve({ allowOrigin, ...flags }: Flags): Promise<void> {
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
+function complain(message: string): void {
+  process.stderr.write(`outlierscope serve: ${message}\n`);
+}
+
+/** Those of the flags that were given. */
+function pick<Key extends keyof Flags>(flags: Flags, names: readonly Key[]): Pick<Flags, Key> {
+  return Object.fromEntries(
+    names.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),
+  ) as Pick<Flags, Key>;
+}
+
 function toPort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new InvalidArgumentError('must be a number from 0 to 65535');
@@ -73,4 +165,15 @@ function toPort(text: string): number {
 
 function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
+}
+
+/** The names are the server's to check. */
+function collectLimits(text: string, before: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const limits = { ...before };
+  for (const part of text.split(',')) {
+    const [, name, value] = /^\s*(\w+)=(\d{1,15})\s*$/.exec(part) ?? [];
+    if (name === undefined) throw new InvalidArgumentError('must be NAME=NUMBER, such as runs=5000');
+    limits[name] = Number(value);
+  }
+  return limits;
 }

@@ -1,7 +1,7 @@
 /** The HTTP side of docs/api.md. Addresses are relative to the document, so the page also works below a proxy's path. */
-import type { Alert, FrameView, RunDetail, RunSummary, SeriesAnswer, StepRange } from './types.ts';
+import type { Alert, FrameView, RunDetail, RunSummary, SeriesAnswer, SessionView, StepRange } from './types.ts';
 
-/** The server asks for a token, or refuses the one it got. */
+/** The server asks for a token, or refuses the one it got: nobody is signed in. */
 export class UnauthorisedError extends Error {
   override readonly name = 'UnauthorisedError';
 }
@@ -17,24 +17,6 @@ export class AnswerError extends Error {
   }
 }
 
-const tokenKey = 'outlierscope-token';
-
-/** The token that the reader gave; forgotten when the tab closes. */
-export const token = {
-  get: (): string | null => sessionStorage.getItem(tokenKey),
-  set: (value: string): void => sessionStorage.setItem(tokenKey, value),
-};
-
-/** Takes a token over from the page's address (`?token=…`), and out of it: addresses are shared and end up in histories. */
-export function adoptToken(): void {
-  const address = new URL(location.href);
-  const given = address.searchParams.get('token');
-  if (given === null) return;
-  token.set(given);
-  address.searchParams.delete('token');
-  history.replaceState(null, '', address);
-}
-
 /** An address of this server. */
 export function addressOf(path: string, parameters: Record<string, string | number | undefined> = {}): URL {
   const url = new URL(path, document.baseURI);
@@ -43,15 +25,16 @@ export function addressOf(path: string, parameters: Record<string, string | numb
   return url;
 }
 
+/** Whoever is signed in has a cookie that the browser sends along; no script can read it. */
+async function request(path: string | URL, options: RequestInit = {}): Promise<Response> {
+  const response = await fetch(path, { ...options, signal: AbortSignal.timeout(20_000) });
+  if (response.ok) return response;
+  const detail = await detailOf(response);
+  throw response.status === 401 ? new UnauthorisedError(detail) : new AnswerError(response.status, detail);
+}
+
 async function read<Answer>(path: string, parameters?: Record<string, string | number | undefined>): Promise<Answer> {
-  const given = token.get();
-  const response = await fetch(addressOf(path, parameters), {
-    headers: given === null ? {} : { authorization: `Bearer ${given}` },
-    signal: AbortSignal.timeout(20_000),
-  });
-  if (response.status === 401) throw new UnauthorisedError('the server asks for a token');
-  if (!response.ok) throw new AnswerError(response.status, await detailOf(response));
-  return (await response.json()) as Answer;
+  return (await (await request(addressOf(path, parameters))).json()) as Answer;
 }
 
 async function detailOf(response: Response): Promise<string> {
@@ -66,7 +49,16 @@ export const seriesPoints = 1200;
 
 const runPath = (id: string): string => `api/runs/${encodeURIComponent(id)}`;
 
+const session = 'api/session';
+
 export const api = {
+  session: (): Promise<SessionView> => read(session),
+  /** Trades the token for a cookie. */
+  signIn: async (token: string): Promise<void> => {
+    const headers = { 'content-type': 'application/json' };
+    await request(addressOf(session), { method: 'POST', headers, body: JSON.stringify({ token }) });
+  },
+  signOut: async (): Promise<void> => void (await request(addressOf(session), { method: 'DELETE' })),
   runs: async (): Promise<readonly RunSummary[]> => (await read<{ runs: RunSummary[] }>('api/runs')).runs,
   run: (id: string): Promise<RunDetail> => read(runPath(id)),
   series: (id: string, metric: string, range: StepRange | undefined, points = seriesPoints): Promise<SeriesAnswer> =>

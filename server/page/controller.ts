@@ -1,5 +1,5 @@
 /** Keeps the state true to the server: the list of runs, the selected run, the live connection, the page's address. */
-import { AnswerError, api, token, UnauthorisedError } from './api.ts';
+import { AnswerError, api, UnauthorisedError } from './api.ts';
 import { createFollower } from './follow.ts';
 import { type Live, openLive } from './live.ts';
 import { parseHash, toHash } from './location-hash.ts';
@@ -17,7 +17,8 @@ export interface Controller {
   start(): void;
   selectMetric(metric: string): void;
   zoom(range: StepRange | undefined): void;
-  authorise(given: string): void;
+  signIn(token: string): Promise<void>;
+  signOut(): Promise<void>;
   retryNow(): void;
 }
 
@@ -29,14 +30,25 @@ export function createController(store: Store): Controller {
     try {
       await read();
     } catch (error) {
-      if (error instanceof UnauthorisedError) {
-        live?.close();
-        live = undefined;
-        store.set({ connection: { kind: 'unauthorised', rejected: token.get() === null ? 'none yet' : 'token' } });
-      } else if (error instanceof AnswerError) {
+      if (error instanceof UnauthorisedError) askToSignIn('');
+      else if (error instanceof AnswerError) {
         store.set({ problem: error.message });
       } // else the server does not answer, which the connection says
     }
+  }
+
+  /** What was shown goes: whoever sits here now may not be who was signed in. */
+  function askToSignIn(problem: string): void {
+    live?.close();
+    live = undefined;
+    follower.forget();
+    const { selected, metric } = store.get();
+    store.set({ ...initialState, selected, metric, connection: { kind: 'unauthorised', problem } });
+  }
+
+  async function readSession(): Promise<void> {
+    const { state, name } = await api.session();
+    store.set({ signedInAs: state === 'signed in' ? name : undefined });
   }
 
   /** Opens the socket for the selected run (or for the first one to come), and reads all once it is open. */
@@ -45,6 +57,7 @@ export function createController(store: Store): Controller {
     const run = store.get().selected;
     const readAll = (): void => {
       void guarded(readRuns);
+      void guarded(readSession);
       if (run !== undefined) void guarded(() => readRun(run));
     };
     const impatient = setTimeout(readAll, socketPatienceMs);
@@ -155,10 +168,19 @@ export function createController(store: Store): Controller {
       store.set({ range });
       reread();
     },
-    authorise(given) {
-      token.set(given);
-      store.set({ connection: { kind: 'connecting' } });
-      connect();
+    async signIn(token) {
+      try {
+        await api.signIn(token);
+        store.set({ connection: { kind: 'connecting' } });
+        connect();
+      } catch (error) {
+        const isAnswer = error instanceof UnauthorisedError || error instanceof AnswerError;
+        askToSignIn(isAnswer ? error.message : 'The server does not answer.');
+      }
+    },
+    async signOut() {
+      await guarded(api.signOut);
+      askToSignIn('');
     },
     retryNow: () => live?.retryNow(),
   };

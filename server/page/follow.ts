@@ -43,8 +43,18 @@ export function createFollower(store: Store, source: RunSource, clock: Clock, on
       const [series, past] = await Promise.all([source.series(id, metric, store.get().range), source.alerts(id)]);
       if (own !== generation) return;
       lastSequence = run.latest?.sequence ?? -1;
-      const latest = run.latest ?? undefined;
-      store.set({ run, metric, series: toSeries(series), alerts: past, latest, problem: undefined });
+      // A frame that came after the run was read, and before the series was, is in the series already.
+      const newer = frames.findLast(({ step }) => step <= (series.steps.at(-1) ?? -1));
+      const latest = newer !== undefined && newer.sequence > lastSequence ? newer : (run.latest ?? undefined);
+      const listed = store.get().runs?.find((each) => each.id === id && each.frames > run.frames);
+      store.set({
+        run: { ...run, ...listed },
+        metric,
+        series: toSeries(series),
+        alerts: past,
+        latest,
+        problem: undefined,
+      });
       for (const alert of alerts) show(alert);
       const lastRead = series.steps.at(-1) ?? -1;
       const waiting = frames;

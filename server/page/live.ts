@@ -1,5 +1,5 @@
 /** The live websocket: one connection that comes back by itself, waiting longer after every failure. */
-import { addressOf, token } from './api.ts';
+import { addressOf } from './api.ts';
 import { backoff } from './backoff.ts';
 import type { LiveMessage } from './types.ts';
 
@@ -25,7 +25,7 @@ export function openLive(run: string | undefined, handlers: LiveHandlers): Live 
 
   function connect(): void {
     clearTimeout(timer);
-    const url = addressOf('v1/live', { run, token: token.get() ?? undefined });
+    const url = addressOf('v1/live', { run });
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     url.hash = '';
     const own = new WebSocket(url);

@@ -1,5 +1,4 @@
 /** The live page: state, server and views, wired together. */
-import { adoptToken } from './api.ts';
 import { createController } from './controller.ts';
 import { inspectPointedStep } from './inspection.ts';
 import { createConnectionState, createNotices } from './notices.ts';
@@ -14,7 +13,6 @@ const byId = (id: string): HTMLElement => {
   return found;
 };
 
-adoptToken();
 const store = createStore(initialState, (callback) => requestAnimationFrame(callback));
 const controller = createController(store);
 

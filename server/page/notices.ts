@@ -1,6 +1,7 @@
 /** What the page says when there is nothing to show: no runs, no server, no token; and the state of the live connection. */
 import type { Controller } from './controller.ts';
 import { element, setText } from './dom.ts';
+import { createSignIn } from './sign-in.ts';
 import type { Connection, PageState, Store } from './state.ts';
 
 export function createConnectionState(host: HTMLElement, store: Store, controller: Controller): void {
@@ -8,33 +9,37 @@ export function createConnectionState(host: HTMLElement, store: Store, controlle
   const text = element('span');
   const retry = element('button', { type: 'button', class: 'chip' }, ['Retry now']);
   retry.addEventListener('click', controller.retryNow);
-  host.append(dot, text, retry);
+  const signOut = element('button', { type: 'button', class: 'chip' }, ['Sign out']);
+  signOut.addEventListener('click', () => void controller.signOut());
+  host.append(dot, text, retry, signOut);
   const update = (): void => {
-    const { connection } = store.get();
+    const { connection, signedInAs } = store.get();
     dot.setAttribute(
       'class',
       `dot ${connection.kind === 'live' ? 'connected' : connection.kind === 'connecting' ? 'finished' : 'failed'}`,
     );
     setText(text, connectionText(connection));
     retry.hidden = connection.kind !== 'waiting';
+    signOut.hidden = signedInAs === undefined;
+    signOut.title = `Signed in with the token ${signedInAs ?? ''}`;
   };
   setInterval(update, 500);
   store.subscribe((_, changes) => {
-    if (changes.has('connection')) update();
+    if (changes.has('connection') || changes.has('signedInAs')) update();
   });
 }
 
 function connectionText(connection: Connection): string {
   if (connection.kind === 'live') return 'Live';
   if (connection.kind === 'connecting') return 'Connecting';
-  if (connection.kind === 'unauthorised') return 'Token needed';
+  if (connection.kind === 'unauthorised') return 'Signed out';
   const seconds = Math.ceil((connection.retryAt - Date.now()) / 1000);
   return seconds > 0 ? `Reconnecting in ${seconds} s` : 'Reconnecting';
 }
 
 export function createNotices(host: HTMLElement, store: Store, controller: Controller): void {
   const problem = element('p', { class: 'notice', role: 'alert' });
-  const form = createTokenForm(controller);
+  const form = createSignIn(controller);
   const unreachable = createUnreachable();
   const empty = createEmptyState();
   host.append(problem, form.root, unreachable, empty);
@@ -66,43 +71,6 @@ function createUnreachable(): HTMLElement {
       ' running? The page keeps trying.',
     ]),
   ]);
-}
-
-function createTokenForm(controller: Controller): { root: HTMLElement; update(connection: Connection): void } {
-  const input = element('input', {
-    type: 'password',
-    name: 'token',
-    autocomplete: 'off',
-    required: '',
-    'aria-describedby': 'token-note',
-  });
-  const note = element('p', { id: 'token-note', class: 'quiet' });
-  const root = element('form', { class: 'blank' }, [
-    element('h2', {}, ['This server asks for a token']),
-    element('p', {}, [
-      'The one it was started with (option token, or OUTLIERSCOPE_TOKEN). It is kept until this tab closes.',
-    ]),
-    element('div', { class: 'field' }, [
-      element('label', {}, ['Token ', input]),
-      element('button', { class: 'primary' }, ['Continue']),
-    ]),
-    note,
-  ]);
-  root.addEventListener('submit', (event) => {
-    event.preventDefault();
-    controller.authorise(input.value.trim());
-    input.value = '';
-  });
-  return {
-    root,
-    update(connection) {
-      const wasHidden = root.hidden;
-      root.hidden = connection.kind !== 'unauthorised';
-      if (connection.kind !== 'unauthorised') return;
-      setText(note, connection.rejected === 'token' ? 'The server refused this token.' : '');
-      if (wasHidden) input.focus();
-    },
-  };
 }
 
 /** The lines that a training needs, for this page's own server. */

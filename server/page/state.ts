@@ -7,7 +7,8 @@ export type Connection =
   | { readonly kind: 'live' }
   /** Disconnected; `retryAt` is by this browser's clock. */
   | { readonly kind: 'waiting'; readonly retryAt: number }
-  | { readonly kind: 'unauthorised'; readonly rejected: 'none yet' | 'token' };
+  /** Nobody is signed in; `problem` is what the server said to the last try. */
+  | { readonly kind: 'unauthorised'; readonly problem: string };
 
 /** Where the reader points: shared by the heatmap and the charts. */
 export interface Cursor {
@@ -19,6 +20,8 @@ export interface Cursor {
 
 export interface PageState {
   readonly connection: Connection;
+  /** The name of the token that the reader signed in with; undefined where there is nothing to sign out of. */
+  readonly signedInAs: string | undefined;
   /** What the server answered instead of what was asked for. */
   readonly problem: string | undefined;
   /** Newest first; undefined until the server has answered. */
@@ -43,6 +46,7 @@ export interface PageState {
 
 export const initialState: PageState = {
   connection: { kind: 'connecting' },
+  signedInAs: undefined,
   problem: undefined,
   runs: undefined,
   selected: undefined,

@@ -74,6 +74,13 @@ export type LiveMessage =
   | { readonly type: 'frame'; readonly run: string; readonly frame: FrameView; readonly summary: RunSummary }
   | { readonly type: 'alert'; readonly alert: Alert };
 
+/** Who the page is signed in as (docs/api.md). */
+export interface SessionView {
+  readonly state: 'unneeded' | 'signed in' | 'token';
+  /** Of the token that was used. */
+  readonly name: string;
+}
+
 /** A range of steps, both ends included. */
 export interface StepRange {
   readonly from: number;

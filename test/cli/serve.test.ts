@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { frameOf, helloOf, join } from '../server/trainer.ts';
+import { connect, frameOf, helloOf, join } from '../server/trainer.ts';
 import { freePort, type RunningProcess, startProcess } from '../support/process.ts';
 
 let folder: string;
@@ -74,6 +74,39 @@ test('takes its options from the command line before the environment', async () 
   );
 });
 
+test('reads tokens from a file, again at SIGHUP, and warns when others may read it', async () => {
+  const tokensFile = joinPath(folder, 'tokens.json');
+  const write = (token: string, mode: number): void => {
+    writeFileSync(tokensFile, JSON.stringify([{ name: 'scraper', token, scopes: ['read'] }]));
+    chmodSync(tokensFile, mode);
+  };
+  write('the-first-secret', 0o600);
+  const args = ['--port', '0', '--host', '0.0.0.0', '--limit', 'requestsPerSecond=50', '--limit', 'sites=5'];
+  const { url, process: running } = await serve([...args, '--tokens-file', tokensFile]);
+  const status = async (token: string): Promise<number> =>
+    (await fetch(`${url}/api/runs`, { headers: { Authorization: `Bearer ${token}` } })).status;
+  expect([await status('the-first-secret'), await status('another-secret')]).toEqual([200, 401]);
+  expect(running.output()).not.toContain('chmod');
+
+  write('another-secret', 0o644);
+  process.kill(running.pid, 'SIGHUP');
+  await expect.poll(() => running.output()).toContain('read again');
+  expect([await status('the-first-secret'), await status('another-secret')]).toEqual([401, 200]);
+  expect(running.output()).toContain(`every user of this machine may read or write ${tokensFile}: chmod 600`);
+
+  writeFileSync(tokensFile, '[]');
+  process.kill(running.pid, 'SIGHUP');
+  await expect.poll(() => running.output()).toContain('holds no list of tokens');
+  expect(await status('another-secret')).toBe(200);
+});
+
+test('takes limits from the environment', async () => {
+  const { url } = await serve(['--port', '0'], { OUTLIERSCOPE_LIMITS: 'sites=1, runs=5' });
+  const trainer = await connect(url);
+  trainer.send(helloOf('run-1'));
+  expect(await trainer.closed).toMatchObject({ reason: expect.stringContaining('more than the 1 that it takes') });
+});
+
 test('says what is wrong and how to go on, and ends with 1', async () => {
   const { url } = await serve(['--port', '0']);
   const port = new URL(url).port;
@@ -84,6 +117,15 @@ test('says what is wrong and how to go on, and ends with 1', async () => {
     [['--port', 'eighty'], 'must be a number from 0 to 65535'],
     [['--allow-origin', 'example.com', '--port', '0'], 'allowedOrigins.0: must be an origin like'],
     [['--frobnicate'], "unknown option '--frobnicate'"],
+    [['--tls-key', 'key.pem'], '--tls-key without --tls-certificate (give the file of the certificate too'],
+    [
+      ['--database', ':memory:', '--tls-key', 'none.pem', '--tls-certificate', 'none.pem'],
+      'cannot read the TLS certificate none.pem: ENOENT',
+    ],
+    [['--tokens-file', 'none.json'], 'cannot read the tokens file none.json: ENOENT (write a JSON list such as'],
+    [['--limit', 'sites'], 'must be NAME=NUMBER'],
+    [['--limit', 'speed=1', '--port', '0'], 'unknown are speed; known are frameBytes, textBytes'],
+    [['--trusted-proxy', 'proxy', '--port', '0'], 'trustedProxies.0: must be an address'],
   ];
   for (const [args, said] of faults) {
     const error = await serve(args).then(

@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { isLoopback } from '../../server/access.ts';
+import { isLoopback } from '../../server/access/hosts.ts';
 import { type ServerOptions, startServer } from '../../server/index.ts';
+import { defaultLimits } from '../../server/limits.ts';
 import { resolveOptions } from '../../server/options.ts';
 import { afterBye, afterHello, afterSilence } from '../../server/run-record.ts';
 import { createRunRegistry } from '../../server/runs.ts';
@@ -16,9 +17,12 @@ describe('options', () => {
       host: '127.0.0.1',
       port: 9877,
       database: 'outlierscope.db',
-      token: undefined,
+      tokens: [],
       insecure: false,
+      tls: undefined,
       allowedOrigins: [],
+      trustedProxies: [],
+      limits: defaultLimits,
       rules: defaultRules,
       finishedGraceSeconds: 300,
     });
@@ -30,6 +34,23 @@ describe('options', () => {
     [{ port: 70_000 }, 'port'],
     [{ port: '9877' }, 'port'],
     [{ token: '' }, 'token'],
+    [{ token: 'guessed' }, 'token: must be 8 to 4096'],
+    [{ token: 'with a space' }, 'token: must be 8 to 4096'],
+    [{ tokens: [{ name: 'ci', token: 'a-secret', scopes: [] }] }, 'tokens.0.scopes: must name at least one of'],
+    [{ tokens: [{ name: 'ci', token: 'a-secret', scopes: ['write'] }] }, 'tokens.0.scopes.0'],
+    [{ tokens: [{ name: 'c i', token: 'a-secret', scopes: ['read'] }] }, 'tokens.0.name'],
+    [
+      { tokens: ['a', 'a'].map((name) => ({ name, token: 'a-secret', scopes: ['read'] })) },
+      'names of tokens must differ',
+    ],
+    [{ tokens: ['a', 'b'].map((name) => ({ name, token: 'a-secret', scopes: ['read'] })) }, 'tokens must differ'],
+    [{ tokens: [{ name: 'ci', token: 'a-secret', scopes: ['read'] }], token: 'a-secret' }, 'tokens must differ'],
+    [{ trustedProxies: ['proxy.example'] }, 'trustedProxies.0'],
+    [{ trustedProxies: ['10.0.0.0/33'] }, 'trustedProxies.0'],
+    [{ limits: { sites: 5000 } }, 'limits.sites'],
+    [{ limits: { frameBytes: 0 } }, 'limits.frameBytes'],
+    [{ limits: { speed: 1 } }, 'limits: unknown are speed; known are frameBytes'],
+    [{ tls: { certificate: 'a.pem' } }, 'tls.key'],
     [{ finishedGraceSeconds: -1 }, 'finishedGraceSeconds'],
     [{ allowedOrigins: ['monitor.example'] }, 'allowedOrigins.0'],
     [{ allowedOrigins: ['https://monitor.example/'] }, 'allowedOrigins.0'],
@@ -46,7 +67,7 @@ describe('options', () => {
   test('refuse to listen beyond loopback without a token, unless told that it is meant', () => {
     for (const host of ['0.0.0.0', '::', '192.168.0.7', 'example.com', '127.0.0.1.example.com']) {
       expect(() => resolveOptions({ host })).toThrow(expect.objectContaining({ code: 'insecure-host' }));
-      expect(resolveOptions({ host, token: 't' })).toMatchObject({ host });
+      expect(resolveOptions({ host, token: 'a-secret' })).toMatchObject({ host });
       expect(resolveOptions({ host, insecure: true })).toMatchObject({ host });
     }
     for (const host of ['127.0.0.1', '127.1.2.3', 'localhost', '::1', '[::1]']) expect(isLoopback(host)).toBe(true);

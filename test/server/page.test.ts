@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type RunningServer, startServer } from '../../server/index.ts';
 import { type Frame, noNeuron } from '../../src/frame.ts';
 import type { Hello, Site } from '../../src/messages.ts';
@@ -252,25 +252,78 @@ requireComponents(['chromium'])('the page', () => {
     expect(await page.locator('.notice').isVisible()).toBe(false);
   });
 
-  test('asks for the token where the server wants one, and keeps it out of the address', async () => {
-    await server.close();
-    server = await startServer({ port: 0, database: ':memory:', token: 'open-sesame' });
-    trainers.push(await join(server.url, hello('run-1', { runName: 'guarded', token: 'open-sesame' })));
-    await open();
-    const input = page.getByLabel('Token');
-    await input.fill('wrong');
-    await page.keyboard.press('Enter');
-    await page.getByText('The server refused this token.').waitFor();
-    expect(await page.locator('h1').isVisible()).toBe(false);
-    await input.fill('open-sesame');
-    await page.keyboard.press('Enter');
-    await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
-    await expect.poll(() => page.locator('#connection').textContent()).toContain('Live');
+  describe('of a server with tokens', () => {
+    const token = 'open-sesame-and-close';
+    beforeEach(async () => {
+      await server.close();
+      const limits = { failedSignInsPerMinute: 2 };
+      server = await startServer({ port: 0, database: ':memory:', token, limits });
+      trainers.push(await join(server.url, hello('run-1', { runName: 'guarded', token })));
+    });
 
-    await page.context().close();
-    await open('/?token=open-sesame');
-    await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
-    expect(page.url()).toBe(`${server.url}/#run=run-1`);
+    async function signIn(text: string): Promise<void> {
+      await page.getByLabel('Token').fill(text);
+      await page.keyboard.press('Enter');
+    }
+
+    test('asks to sign in, watches live by a cookie that scripts cannot read, and signs out', async () => {
+      await open();
+      await signIn('wrong-as-can-be');
+      await page.getByText('the token is not one of this server').waitFor();
+      expect(await page.locator('h1').isVisible()).toBe(false);
+      await signIn(token);
+      await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
+      await expect.poll(() => page.locator('#connection').textContent()).toContain('Live');
+      trainers[0]?.sendFrame(frame(0, 4.25), metrics.length);
+      await expect.poll(() => figure('Worst kurtosis').textContent()).toContain('4.25');
+
+      const [cookie, ...others] = await page.context().cookies();
+      expect(others).toEqual([]);
+      expect(cookie).toMatchObject({
+        name: `outlierscope-${server.port}`,
+        httpOnly: true,
+        secure: false,
+        sameSite: 'Strict',
+        expires: expect.closeTo(Date.now() / 1000 + 12 * 3600, -2),
+      });
+      const readable =
+        '[document.cookie, location.href, ...Object.values(sessionStorage), ...Object.values(localStorage)]';
+      expect(JSON.stringify(await page.evaluate(readable))).not.toContain(token);
+      expect(await page.evaluate('document.cookie')).toBe('');
+      await page.reload();
+      await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
+      await expect.poll(() => page.locator('#connection').textContent()).toContain('Live');
+
+      await page.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByLabel('Token').waitFor();
+      expect(await page.locator('h1').isVisible()).toBe(false);
+      expect(await page.context().cookies()).toEqual([]);
+      await page.reload();
+      await page.getByLabel('Token').waitFor();
+    });
+
+    test('shows the form and no data once the session is over, in every tab', async () => {
+      await open();
+      await signIn(token);
+      await page.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
+      const other = await page.context().newPage();
+      await other.goto(server.url);
+      await other.getByRole('heading', { level: 1, name: 'guarded' }).waitFor();
+      await other.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByLabel('Token').waitFor();
+      expect(await page.locator('h1').isVisible()).toBe(false);
+      expect(await page.locator('#runs').textContent()).toBe('');
+    });
+
+    test('says when to try again after too many wrong tokens, and takes none from its address', async () => {
+      await open(`/?token=${token}`);
+      for (const wrong of ['wrong-one-1', 'wrong-one-2']) {
+        await signIn(wrong);
+        await page.getByText('the token is not one of this server').waitFor();
+      }
+      await signIn(token);
+      await page.getByText('too many wrong tokens from this address: try again in').waitFor();
+    });
   });
 
   test.each([

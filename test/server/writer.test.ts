@@ -1,6 +1,8 @@
 /** Group commit against a store that the test controls: what is told to whom when a transaction waits, succeeds or fails. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { everyone } from '../../server/access/tokens.ts';
 import { createHealth } from '../../server/health.ts';
+import { defaultLimits } from '../../server/limits.ts';
 import type { Audience, Source } from '../../server/plan.ts';
 import { createRunRegistry, type RunRegistry } from '../../server/runs.ts';
 import type { Batch, Store } from '../../server/store.ts';
@@ -80,7 +82,9 @@ function connection(sent: string[]): TrainerConnection {
       },
       close: (code) => sent.push(`close ${code}`),
     },
-    token: undefined,
+    limits: defaultLimits,
+    authorise: () => everyone,
+    admitRun: () => {},
     submit: writer.submit,
     claim: (id, claimant) => connections.set(id, claimant),
     release: (id, owner) => connections.get(id) === owner && connections.delete(id),
