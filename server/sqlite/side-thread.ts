@@ -1,0 +1,58 @@
+/** One side of the database in its thread, seen from the server's. A thread that broke is started anew by the next call. */
+import { type TransferListItem, Worker } from 'node:worker_threads';
+import { messageOf, OutlierscopeError } from '../../src/errors.ts';
+import type { StoreObserver } from '../store.ts';
+import { Calls } from './calls.ts';
+import type { ThreadData, ThreadNotice } from './thread.ts';
+
+export interface SideThread {
+  call<Result>(method: string, args: unknown[], transfer?: TransferListItem[]): Promise<Result>;
+  close(): Promise<void>;
+}
+
+export function startSide(data: ThreadData, observer: StoreObserver): SideThread {
+  let closed = false;
+  let current: { readonly worker: Worker; readonly calls: Calls } | undefined = start();
+
+  function start(): NonNullable<typeof current> {
+    const worker = new Worker(threadFile(), { workerData: data, execArgv: [], name: `outlierscope store ${data.side}` });
+    const calls = new Calls((message, transfer) => worker.postMessage(message, transfer));
+    worker.on('message', (message: object) => {
+      if (calls.receive(message)) return;
+      const notice = message as ThreadNotice;
+      if ('expired' in notice) observer.expired(notice.expired);
+      else observer.troubled(new Error(notice.troubled));
+    });
+    const gone = (reason: string): void => {
+      if (current?.worker === worker) current = undefined;
+      calls.fail(failure(`its thread ended: ${reason}`));
+    };
+    worker.on('error', (error) => gone(messageOf(error)));
+    worker.on('exit', (code) => gone(`exit code ${code}`));
+    return { worker, calls };
+  }
+
+  return {
+    async call(method, args, transfer) {
+      if (closed) throw failure('it is closed');
+      current ??= start();
+      return current.calls.call(method, args, transfer);
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      await current?.calls.call('close', []).catch(() => undefined);
+      await current?.worker.terminate();
+    },
+  };
+}
+
+function failure(what: string): OutlierscopeError {
+  return new OutlierscopeError(`the store failed: ${what}`, { code: 'store-failed', hint: 'start the server again' });
+}
+
+/** The compiled thread: beside this file in the package, in dist when running from the sources. */
+function threadFile(): URL {
+  const fromSources = import.meta.url.endsWith('.ts');
+  return new URL(fromSources ? '../../dist/server/sqlite/thread.js' : './thread.js', import.meta.url);
+}
