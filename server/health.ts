@@ -19,6 +19,7 @@ export interface Health {
   readonly framesStored: Counter;
   readonly framesDuplicate: Counter;
   readonly framesDropped: Counter;
+  readonly framesExpired: Counter;
   readonly refused: Counter<'reason'>;
   readonly trainers: Gauge;
   readonly viewers: Gauge;
@@ -61,6 +62,11 @@ export function createHealth(): Health {
       help: 'Frames that trainers said they had to drop because their ring was full.',
       registers,
     }),
+    framesExpired: new Counter({
+      name: 'outlierscope_server_frames_expired_total',
+      help: 'Stored frames deleted because they were beyond the retention of their run; its roll-ups stay.',
+      registers,
+    }),
     refused: new Counter({
       name: 'outlierscope_server_refused_total',
       help: 'Connections of trainers and viewers refused or closed by the server, by reason.',
@@ -84,7 +90,7 @@ export function createHealth(): Health {
     }),
     storeErrors: new Counter({
       name: 'outlierscope_server_store_errors_total',
-      help: 'Transactions that the store failed.',
+      help: 'Transactions that the store failed, its background work included.',
       registers,
     }),
     storeSeconds: new Histogram({

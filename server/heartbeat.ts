@@ -10,7 +10,8 @@ export function keepHeartbeat(server: WebSocketServer, intervalMilliseconds: num
   });
   const timer = setInterval(() => {
     for (const socket of server.clients) {
-      if (answered.delete(socket)) {
+      // Nothing is read from a peer that waits for the store, its answers neither.
+      if (answered.delete(socket) || socket.isPaused) {
         if (socket.readyState === socket.OPEN) socket.ping();
       } else {
         lost();

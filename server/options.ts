@@ -21,9 +21,16 @@ export interface ServerOptions {
   readonly rules?: readonly Rule[];
   /** Seconds that a run stays in /metrics after it finished, failed or fell silent. @default 300 */
   readonly finishedGraceSeconds?: number;
+  /** Days that a run's frames are kept; roll-ups stay. @default none: for ever */
+  readonly retentionDays?: number | undefined;
+  /** Bytes of frames kept of each run, the newest; roll-ups stay. @default none: all */
+  readonly retentionBytes?: number | undefined;
 }
 
-export type ResolvedOptions = Required<Omit<ServerOptions, 'token'>> & { readonly token: string | undefined };
+type Optional = 'token' | 'retentionDays' | 'retentionBytes';
+export type ResolvedOptions = Required<Omit<ServerOptions, Optional>> & {
+  readonly [Name in Optional]: ServerOptions[Name] | undefined;
+};
 
 export const defaultPort = 9877;
 
@@ -64,6 +71,8 @@ const optionsSchema = z.strictObject({
     .min(0)
     .max(Number.MAX_SAFE_INTEGER / 1000)
     .default(300),
+  retentionDays: z.number().positive().max(36_500).optional(),
+  retentionBytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).optional(),
 });
 
 /**
@@ -80,7 +89,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
       hint: `known are ${Object.keys(optionsSchema.shape).join(', ')}`,
     });
   }
-  const { token, ...resolved } = result.data;
+  const { token, retentionDays, retentionBytes, ...resolved } = result.data;
   if (token === undefined && !resolved.insecure && !isLoopback(resolved.host)) {
     throw new OutlierscopeError(
       `refusing to listen on ${resolved.host} without a token: anyone on that network could read and write`,
@@ -90,5 +99,5 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
       },
     );
   }
-  return { ...resolved, token };
+  return { ...resolved, token, retentionDays, retentionBytes };
 }

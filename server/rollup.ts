@@ -5,7 +5,7 @@
  * steps where they were measured. Beside them each site's own smallest and largest value. What was not measured stays apart from
  * NaN, bit by bit (`isMeasured`).
  */
-import { absentScalars, absentValues, type Frame } from '../src/frame.ts';
+import { absentScalars, absentValues, columnOf, type Frame } from '../src/frame.ts';
 
 /** One series of a frame. */
 export interface Point {
@@ -39,10 +39,7 @@ const absentBits = new Uint32Array(absentValues(1).buffer)[0] as number;
 export function pointOf(frame: Frame, series: number, metrics: number): Point {
   const { sequence, step, time, scalars, values } = frame;
   if (series >= metrics) return { sequence, step, time, scalars, values: new Float32Array(0) };
-  const bits = bitsOf(values);
-  const taken = new Uint32Array(values.length / metrics);
-  for (let site = 0, index = series; site < taken.length; site++, index += metrics) taken[site] = bits[index] as number;
-  return { sequence, step, time, scalars, values: new Float32Array(taken.buffer) };
+  return { sequence, step, time, scalars, values: columnOf(values, series, metrics) };
 }
 
 export function extremesOf(point: Point, series: number, metrics: number): Extremes {
@@ -61,22 +58,82 @@ export function extremesOf(point: Point, series: number, metrics: number): Extre
 
 /** Rolls frames (at least one, in the order of their sequence) up: every series of theirs, by its number. */
 export function rollUp(frames: readonly Frame[], metrics: number): Rollup[] {
-  const scalars = Math.max(...frames.map((frame) => frame.scalars.length));
-  return Array.from({ length: metrics + scalars }, (_, series) => rollUpSeries(frames, series, metrics));
+  const scan = new Scan(Math.max(...frames.map((frame) => frame.values.length)), metrics);
+  for (const frame of frames) scan.add(frame);
+  const last = frames.at(-1) as Frame;
+  const rollups = Array.from({ length: metrics }, (_, series): Rollup => ({
+    highest: pointOf(frames[scan.highestAt[series] as number] as Frame, series, metrics),
+    lowest: pointOf(frames[scan.lowestAt[series] as number] as Frame, series, metrics),
+    last: pointOf(last, series, metrics),
+    minima: columnOf(scan.minima, series, metrics),
+    maxima: columnOf(scan.maxima, series, metrics),
+  }));
+  for (let series = metrics; series < metrics + last.scalars.length; series++) {
+    const parts = frames.map((frame) => rollupOfOne(pointOf(frame, series, metrics)));
+    rollups.push(mergeRollups(parts, series, metrics));
+  }
+  return rollups;
 }
 
-function rollUpSeries(frames: readonly Frame[], series: number, metrics: number): Rollup {
-  const points = frames.map((frame) => pointOf(frame, series, metrics));
-  const extremes = points.map((point) => extremesOf(point, series, metrics));
-  return {
-    highest: points[placeOfHighest(extremes)] as Point,
-    lowest: points[placeOfLowest(extremes)] as Point,
-    last: points.at(-1) as Point,
-    ...envelope(
-      points.map((point) => point.values),
-      points.map((point) => point.values),
-    ),
-  };
+function rollupOfOne(point: Point): Rollup {
+  return { highest: point, lowest: point, last: point, minima: point.values, maxima: point.values };
+}
+
+/**
+ * Goes over each frame's matrix once, as it lies in memory. This runs for every frame that is stored: no allocation, and comparisons
+ * that take a NaN in the place of a result for "nothing yet".
+ */
+class Scan {
+  readonly #metrics: number;
+  /** In the layout of the frames' values. */
+  readonly minima: Float32Array;
+  readonly maxima: Float32Array;
+  /** By metric: which frame, counted from 0, has the extreme. */
+  readonly highestAt: Uint32Array;
+  readonly lowestAt: Uint32Array;
+  readonly #highest: Float32Array;
+  readonly #lowest: Float32Array;
+  #frames = 0;
+
+  constructor(length: number, metrics: number) {
+    this.#metrics = metrics;
+    this.minima = absentValues(length);
+    this.maxima = absentValues(length);
+    this.highestAt = new Uint32Array(metrics);
+    this.lowestAt = new Uint32Array(metrics);
+    this.#highest = absentValues(metrics);
+    this.#lowest = absentValues(metrics);
+  }
+
+  add({ values }: Frame): void {
+    const { minima, maxima, highestAt, lowestAt } = this;
+    const highest = this.#highest;
+    const lowest = this.#lowest;
+    const metrics = this.#metrics;
+    const frame = this.#frames++;
+    let bits: Uint32Array | undefined;
+    for (let index = 0, series = 0; index < values.length; index++, series++) {
+      if (series === metrics) series = 0;
+      const value = values[index] as number;
+      if (value === value) {
+        if (!(value >= (minima[index] as number))) minima[index] = value;
+        if (!(value <= (maxima[index] as number))) maxima[index] = value;
+        if (!(value <= (highest[series] as number))) {
+          highest[series] = value;
+          highestAt[series] = frame;
+        }
+        if (!(value >= (lowest[series] as number))) {
+          lowest[series] = value;
+          lowestAt[series] = frame;
+        }
+      } else {
+        bits ??= bitsOf(values);
+        if (bits[index] === absentBits) continue;
+        if (Number.isNaN(minima[index])) keepMeasured(minima, index, bits);
+        if (Number.isNaN(maxima[index])) keepMeasured(maxima, index, bits);
+      }
+    }
+  }
 }
 
 /** One roll-up of several (at least one, in the order of their sequence) of the same series. */

@@ -76,6 +76,7 @@ export function createRoutes({ store, runs, writer, rules, health, token, access
       metrics,
       scalars,
       config,
+      expired: await store.expiredFrames(run.id),
       alerts: await store.alerts({ runId: run.id, limit: mostAlerts }),
       latest: latest === undefined ? null : toFrameView(latest.frame, run.description),
     });

@@ -26,6 +26,11 @@ import { checkShape, closeReason, fieldsOf } from './protocol.ts';
 export interface TrainerSocket {
   send(text: string): void;
   close(code: number, reason: string): void;
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+  /** Bytes given to `send` that the peer has not taken yet. */
+  readonly bufferedAmount: number;
 }
 
 export interface TrainerConnection extends Source {
@@ -51,6 +56,9 @@ export interface TrainerConnectionParts {
 }
 
 export const helloTimeoutMilliseconds = 10_000;
+
+/** A trainer that leaves more than this unread is stuck: it would get what it missed on its next connection. */
+const stuckBytes = 1024 * 1024;
 
 const faults = {
   malformed: 'malformed',
@@ -95,6 +103,7 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   function end(): void {
     clearTimeout(helloTimer);
     state = 'ended';
+    socket.resume(); // A closing handshake has to be read too.
     if (declared !== undefined && parts.release(declared.runId, connection))
       parts.submit({ kind: 'silence', source: connection });
   }
@@ -105,7 +114,11 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   }
 
   function say(message: ServerMessage): void {
-    if (state !== 'ended') socket.send(JSON.stringify(message));
+    if (state === 'ended') return;
+    if (socket.bufferedAmount > stuckBytes) {
+      health.peerErrors.inc();
+      socket.terminate();
+    } else socket.send(JSON.stringify(message));
   }
 
   /** Closes for an error of the trainer's making, or of our own. */
@@ -225,6 +238,10 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
       trusted = false;
       fault('serverError', 'the store failed: connect again later');
     },
+    wait() {
+      if (state !== 'ended') socket.pause();
+    },
+    readOn: () => socket.resume(),
   };
   return connection;
 }

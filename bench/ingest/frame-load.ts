@@ -43,7 +43,7 @@ async function join(load: FrameLoad, run: number): Promise<LoadTrainer> {
   let raw: Socket | undefined;
   const socket = new WebSocket(`${load.url.replace(/^http/, 'ws')}/v1/ingest`, {
     perMessageDeflate: false,
-    createConnection: (options) => {
+    createConnection: (options: unknown) => {
       raw = connect({ ...(options as { host: string; port: number }), noDelay: true });
       return raw;
     },

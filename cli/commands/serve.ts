@@ -10,6 +10,8 @@ interface Flags {
   readonly token?: string;
   readonly allowOrigin: readonly string[];
   readonly insecure?: boolean;
+  readonly retentionDays?: number;
+  readonly retentionBytes?: number;
 }
 
 /** The command; it loads the server only when it runs. */
@@ -36,6 +38,16 @@ export function serveCommand(): Command {
         .default([], 'none'),
     )
     .option('--insecure', 'listen beyond loopback without a token')
+    .addOption(
+      new Option('--retention-days <number>', 'days that frames are kept; roll-ups stay (default: for ever)')
+        .env('OUTLIERSCOPE_RETENTION_DAYS')
+        .argParser(toAmount),
+    )
+    .addOption(
+      new Option('--retention-bytes <number>', 'bytes of frames kept of each run; roll-ups stay (default: all)')
+        .env('OUTLIERSCOPE_RETENTION_BYTES')
+        .argParser(toAmount),
+    )
     .action(serve);
 }
 
@@ -68,6 +80,11 @@ const signals = ['SIGINT', 'SIGTERM'] as const;
 function toPort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new InvalidArgumentError('must be a number from 0 to 65535');
+  return Number(text);
+}
+
+function toAmount(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('must be a number above 0');
   return Number(text);
 }
 

@@ -19,7 +19,7 @@ interface PlainError {
   readonly hint: string | undefined;
 }
 
-/** Answers calls that arrive at a port. */
+/** Answers calls that arrive at a port, up to one of `close`. */
 export function answerCalls(port: MessagePort, methods: Methods): void {
   port.on('message', async ({ id, method, args }: Call) => {
     try {
@@ -28,6 +28,7 @@ export function answerCalls(port: MessagePort, methods: Methods): void {
     } catch (error) {
       port.postMessage({ id, error: plain(error) } satisfies Answer);
     }
+    if (method === 'close') port.close(); // and the thread with it, as nothing else holds it
   });
 }
 

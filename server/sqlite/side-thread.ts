@@ -1,4 +1,5 @@
 /** One side of the database in its thread, seen from the server's. A thread that broke is started anew by the next call. */
+import { once } from 'node:events';
 import { type TransferListItem, Worker } from 'node:worker_threads';
 import { messageOf, OutlierscopeError } from '../../src/errors.ts';
 import type { StoreObserver } from '../store.ts';
@@ -41,8 +42,10 @@ export function startSide(data: ThreadData, observer: StoreObserver): SideThread
     async close() {
       if (closed) return;
       closed = true;
-      await current?.calls.call('close', []).catch(() => undefined);
-      await current?.worker.terminate();
+      if (current === undefined) return;
+      const gone = once(current.worker, 'exit');
+      await current.calls.call('close', []).catch(() => current?.worker.terminate());
+      await gone;
     },
   };
 }

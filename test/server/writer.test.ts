@@ -55,6 +55,7 @@ beforeEach(() => {
     runChanged: ({ id, progress }) => told.push(`run ${id} ${progress.state}`),
     frameStored: ({ id }, { sequence }) => told.push(`frame ${id} ${sequence}`),
     alertChanged: ({ id, state }) => told.push(`alert ${id} ${state}`),
+    runDeleted: (id) => told.push(`deleted ${id}`),
   };
   writer = createWriter({
     store: store as unknown as Store,
@@ -79,6 +80,10 @@ function connection(sent: string[]): TrainerConnection {
         sent.push(`${message.type} ${message.lastSequence ?? ''}`.trim());
       },
       close: (code) => sent.push(`close ${code}`),
+      terminate: () => sent.push('terminate'),
+      pause: () => sent.push('pause'),
+      resume: () => {},
+      bufferedAmount: 0,
     },
     token: undefined,
     submit: writer.submit,
@@ -199,6 +204,8 @@ test('a fault of our own in one notice does not keep the others from theirs', as
     goodbye() {},
     refuse() {},
     retryLater() {},
+    wait() {},
+    readOn() {},
   };
   const sent: string[] = [];
   writer.submit({ kind: 'hello', source: broken, hello: helloOf('a') });
