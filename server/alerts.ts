@@ -24,7 +24,7 @@ function largestOf(values: Float32Array, column: number, metrics: number): Large
   let largest = Number.NaN;
   for (let index = column; index < values.length; index += metrics) {
     const value = values[index] as number;
-    if (value <= largest || value !== value) continue;
+    if (value <= largest || Number.isNaN(value)) continue;
     largest = value;
     at = index;
   }

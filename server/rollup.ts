@@ -50,8 +50,9 @@ export function extremesOf(point: Point, series: number, metrics: number): Extre
   let highest = Number.NaN;
   let lowest = Number.NaN;
   for (const value of point.values) {
-    if (value > highest || (highest !== highest && value === value)) highest = value;
-    if (value < lowest || (lowest !== lowest && value === value)) lowest = value;
+    if (Number.isNaN(value)) continue;
+    if (!(value <= highest)) highest = value;
+    if (!(value >= lowest)) lowest = value;
   }
   return { highest, lowest };
 }
@@ -61,13 +62,16 @@ export function rollUp(frames: readonly Frame[], metrics: number): Rollup[] {
   const scan = new Scan(Math.max(...frames.map((frame) => frame.values.length)), metrics);
   for (const frame of frames) scan.add(frame);
   const last = frames.at(-1) as Frame;
-  const rollups = Array.from({ length: metrics }, (_, series): Rollup => ({
-    highest: pointOf(frames[scan.highestAt[series] as number] as Frame, series, metrics),
-    lowest: pointOf(frames[scan.lowestAt[series] as number] as Frame, series, metrics),
-    last: pointOf(last, series, metrics),
-    minima: columnOf(scan.minima, series, metrics),
-    maxima: columnOf(scan.maxima, series, metrics),
-  }));
+  const rollups = Array.from(
+    { length: metrics },
+    (_, series): Rollup => ({
+      highest: pointOf(frames[scan.highestAt[series] as number] as Frame, series, metrics),
+      lowest: pointOf(frames[scan.lowestAt[series] as number] as Frame, series, metrics),
+      last: pointOf(last, series, metrics),
+      minima: columnOf(scan.minima, series, metrics),
+      maxima: columnOf(scan.maxima, series, metrics),
+    }),
+  );
   for (let series = metrics; series < metrics + last.scalars.length; series++) {
     const parts = frames.map((frame) => rollupOfOne(pointOf(frame, series, metrics)));
     rollups.push(mergeRollups(parts, series, metrics));
@@ -111,11 +115,11 @@ class Scan {
     const lowest = this.#lowest;
     const metrics = this.#metrics;
     const frame = this.#frames++;
-    let bits: Uint32Array | undefined;
+    const bits = bitsOf(values);
     for (let index = 0, series = 0; index < values.length; index++, series++) {
       if (series === metrics) series = 0;
       const value = values[index] as number;
-      if (value === value) {
+      if (!Number.isNaN(value)) {
         if (!(value >= (minima[index] as number))) minima[index] = value;
         if (!(value <= (maxima[index] as number))) maxima[index] = value;
         if (!(value <= (highest[series] as number))) {
@@ -127,10 +131,8 @@ class Scan {
           lowestAt[series] = frame;
         }
       } else {
-        bits ??= bitsOf(values);
-        if (bits[index] === absentBits) continue;
-        if (Number.isNaN(minima[index])) keepMeasured(minima, index, bits);
-        if (Number.isNaN(maxima[index])) keepMeasured(maxima, index, bits);
+        keepMeasured(minima, index, bits);
+        keepMeasured(maxima, index, bits);
       }
     }
   }
@@ -156,7 +158,7 @@ function placeOfHighest(extremes: readonly Extremes[]): number {
   let place = 0;
   let best = Number.NaN;
   for (const [index, { highest }] of extremes.entries()) {
-    if (!(highest > best || (best !== best && highest === highest))) continue;
+    if (Number.isNaN(highest) || highest <= best) continue;
     place = index;
     best = highest;
   }
@@ -167,17 +169,14 @@ function placeOfLowest(extremes: readonly Extremes[]): number {
   let place = 0;
   let best = Number.NaN;
   for (const [index, { lowest }] of extremes.entries()) {
-    if (!(lowest < best || (best !== best && lowest === lowest))) continue;
+    if (Number.isNaN(lowest) || lowest >= best) continue;
     place = index;
     best = lowest;
   }
   return place;
 }
 
-function envelope(
-  lows: readonly Float32Array[],
-  highs: readonly Float32Array[],
-): Pick<Rollup, 'minima' | 'maxima'> {
+function envelope(lows: readonly Float32Array[], highs: readonly Float32Array[]): Pick<Rollup, 'minima' | 'maxima'> {
   const sites = Math.max(...lows.map((values) => values.length));
   const minima = absentValues(sites);
   const maxima = absentValues(sites);
@@ -187,28 +186,26 @@ function envelope(
 }
 
 function lower(minima: Float32Array, values: Float32Array): void {
-  let bits: Uint32Array | undefined;
+  const bits = bitsOf(values);
   for (let site = 0; site < values.length; site++) {
     const value = values[site] as number;
-    const before = minima[site] as number;
-    if (value < before || (before !== before && value === value)) minima[site] = value;
-    else if (value !== value && before !== before) keepMeasured(minima, site, (bits ??= bitsOf(values)));
+    if (Number.isNaN(value)) keepMeasured(minima, site, bits);
+    else if (!(value >= (minima[site] as number))) minima[site] = value;
   }
 }
 
 function raise(maxima: Float32Array, values: Float32Array): void {
-  let bits: Uint32Array | undefined;
+  const bits = bitsOf(values);
   for (let site = 0; site < values.length; site++) {
     const value = values[site] as number;
-    const before = maxima[site] as number;
-    if (value > before || (before !== before && value === value)) maxima[site] = value;
-    else if (value !== value && before !== before) keepMeasured(maxima, site, (bits ??= bitsOf(values)));
+    if (Number.isNaN(value)) keepMeasured(maxima, site, bits);
+    else if (!(value <= (maxima[site] as number))) maxima[site] = value;
   }
 }
 
-/** Both are NaN: one that was measured is kept over one that was not. */
+/** A NaN that was measured takes the place of "not measured", and of nothing else. */
 function keepMeasured(kept: Float32Array, site: number, bits: Uint32Array): void {
-  if (bits[site] !== absentBits) bitsOf(kept)[site] = bits[site] as number;
+  if (bits[site] !== absentBits && Number.isNaN(kept[site])) bitsOf(kept)[site] = bits[site] as number;
 }
 
 function bitsOf(values: Float32Array): Uint32Array {

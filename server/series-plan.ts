@@ -29,7 +29,12 @@ export function planSeries(reading: Reading, run: number, range: StepRange, poin
 
   if (level === 0) {
     // Frame by frame, but where retention deleted them.
-    const gone = reading.buckets(run, 1, { from: 0, to: Number.MAX_SAFE_INTEGER }, Math.min(expired, range.lastSequence));
+    const gone = reading.buckets(
+      run,
+      1,
+      { from: 0, to: Number.MAX_SAFE_INTEGER },
+      Math.min(expired, range.lastSequence),
+    );
     const touched = gone.filter((bucket) => overlaps(bucket, range));
     const rollups = touched.map(({ number }) => ({ level: 1, from: number, to: number }));
     return { rollups: joined(rollups), edges: [], framesAbove: expired };
@@ -49,11 +54,7 @@ export function planSeries(reading: Reading, run: number, range: StepRange, poin
 }
 
 /** The buckets that lie in a range, as large as they are; those of level 1 that it cuts; and where the last bucket ends. */
-function cover(
-  reading: Reading,
-  run: number,
-  range: StepRange,
-): { inside: Node[]; cut: Node[]; above: number } {
+function cover(reading: Reading, run: number, range: StepRange): { inside: Node[]; cut: Node[]; above: number } {
   const inside: Node[] = [];
   const cut: Node[] = [];
   const visit = (level: number, bucket: Bucket): void => {

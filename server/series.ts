@@ -31,8 +31,7 @@ export async function readSeries(reading: Reading, run: number, request: SeriesR
   const coarse = await readCoarsely(reading, run, plan, request);
   const fine = reading.countFrames(run, range, plan.framesAbove);
   const downsampler = createDownsampler<Point>(coarse.length + fine, request.points);
-  const add = (point: Point): void =>
-    downsampler.add({ payload: point, ...extremesOf(point, series, metrics.length) });
+  const add = (point: Point): void => downsampler.add({ payload: point, ...extremesOf(point, series, metrics.length) });
   let next = 0;
   for (let page: PageRequest | undefined = firstPage(range); page !== undefined; ) {
     const { frames, next: following } = reading.page(run, range, plan.framesAbove, page);

@@ -68,7 +68,8 @@ function own(path: string): () => void {
 
 function inLine(database: Database.Database, retention: Retention, observer: StoreObserver): [SideThread, SideThread] {
   const side = (methods: object): SideThread => ({
-    call: async (method, args) => (methods as Record<string, (...values: unknown[]) => never>)[method]?.(...args) as never,
+    call: async (method, args) =>
+      (methods as Record<string, (...values: unknown[]) => never>)[method]?.(...args) as never,
     close: async () => (methods as { close(): void }).close(),
   });
   const writer = createWriterSide(database, retention, observer);

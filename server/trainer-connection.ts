@@ -87,6 +87,8 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   /** The hello with all that was declared since. */
   let declared: Hello | undefined;
   let trusted = true;
+  /** Nothing is read until what the trainer sent is written. */
+  let waiting = false;
   const helloTimer = setTimeout(
     () => fault('helloExpected', `no hello within ${helloTimeoutMilliseconds / 1000} s`),
     helloTimeoutMilliseconds,
@@ -103,7 +105,7 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   function end(): void {
     clearTimeout(helloTimer);
     state = 'ended';
-    socket.resume(); // A closing handshake has to be read too.
+    if (waiting) socket.resume(); // A closing handshake has to be read too.
     if (declared !== undefined && parts.release(declared.runId, connection))
       parts.submit({ kind: 'silence', source: connection });
   }
@@ -239,9 +241,14 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
       fault('serverError', 'the store failed: connect again later');
     },
     wait() {
-      if (state !== 'ended') socket.pause();
+      if (state === 'ended' || waiting) return;
+      waiting = true;
+      socket.pause();
     },
-    readOn: () => socket.resume(),
+    readOn() {
+      if (state !== 'ended' && waiting) socket.resume();
+      waiting = false;
+    },
   };
   return connection;
 }

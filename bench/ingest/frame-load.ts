@@ -9,8 +9,7 @@ import { WebSocket } from 'ws';
 import { frameOf, helloOf, runIdOf, samplesPerFrame, timeOf } from './workload.ts';
 
 export interface FrameLoad {
-  readonly url: string;
-  readonly prefix: string;
+  readonly port: number;
   readonly connections: number;
   /** Frames of a connection that may be unacknowledged. */
   readonly window: number;
@@ -18,7 +17,10 @@ export interface FrameLoad {
 }
 
 /** Sends for that long; the samples of frames acknowledged meanwhile, and the time. */
-export async function runFrameLoad(load: FrameLoad, milliseconds: number): Promise<{ samples: number; seconds: number }> {
+export async function runFrameLoad(
+  load: FrameLoad,
+  milliseconds: number,
+): Promise<{ samples: number; seconds: number }> {
   const trainers = await Promise.all(Array.from({ length: load.connections }, (_, run) => join(load, run)));
   const began = performance.now();
   const end = began + milliseconds;
@@ -41,7 +43,7 @@ interface LoadTrainer {
 
 async function join(load: FrameLoad, run: number): Promise<LoadTrainer> {
   let raw: Socket | undefined;
-  const socket = new WebSocket(`${load.url.replace(/^http/, 'ws')}/v1/ingest`, {
+  const socket = new WebSocket(`ws://127.0.0.1:${load.port}/v1/ingest`, {
     perMessageDeflate: false,
     createConnection: (options: unknown) => {
       raw = connect({ ...(options as { host: string; port: number }), noDelay: true });
@@ -50,19 +52,21 @@ async function join(load: FrameLoad, run: number): Promise<LoadTrainer> {
   });
   await once(socket, 'open');
   const welcome = once(socket, 'message');
-  socket.send(JSON.stringify(helloOf(runIdOf(load.prefix, run))));
-  await welcome;
+  socket.send(JSON.stringify(helloOf(runIdOf('bench', run))));
+  // The run goes on where it stood: every round adds to the same series.
+  const { lastSequence } = JSON.parse(String((await welcome)[0])) as { lastSequence: number };
 
-  const start = Date.now();
+  const start = Date.now() - 24 * 60 * 60 * 1000;
   const pool = Array.from({ length: load.window }, () => maskedFrame(frameOf(load.random)));
-  let next = 0;
-  let held = -1;
+  let next = lastSequence + 1;
+  let held = lastSequence;
   let sending = false;
 
   function fill(): void {
     if (raw === undefined || !sending) return;
     raw.cork();
-    for (; next - held <= load.window; next++) raw.write((pool[next % load.window] as MaskedFrame).numbered(next, start));
+    for (; next - held <= load.window; next++)
+      raw.write((pool[next % load.window] as MaskedFrame).numbered(next, start));
     raw.uncork();
   }
 
@@ -86,7 +90,8 @@ async function join(load: FrameLoad, run: number): Promise<LoadTrainer> {
       const closed = once(socket, 'close');
       socket.send(JSON.stringify({ type: 'bye', outcome: 'finished' }));
       await closed;
-      if (held !== next - 1) throw new Error(`run ${run}: ${next} frames were sent, acknowledged up to ${held}`);
+      if (held !== next - 1)
+        throw new Error(`run ${run}: frames up to ${next - 1} were sent, up to ${held} acknowledged`);
     },
   };
 }

@@ -18,35 +18,30 @@ export function seriesLabels(prefix: string, run: number): readonly Uint8Array[]
   });
 }
 
-export interface Sample {
-  readonly labels: Uint8Array;
-  readonly value: number;
-  /** Milliseconds since 1970. */
-  readonly time: number;
-}
-
 /** Writes WriteRequests into one buffer, again and again: the benchmark's encoder must not be what is measured. */
 export class RequestEncoder {
   #bytes = Buffer.alloc(1024 * 1024);
   #length = 0;
 
-  /** timeseries = 1 { labels = 1, samples = 2 { value = 1, timestamp = 2 } } */
-  add(labels: Uint8Array, value: number, time: number): void {
-    if (this.#length + labels.length + 64 > this.#bytes.length) {
+  /** One series: timeseries = 1 { labels = 1, samples = 2 { value = 1, timestamp = 2 } }. Times are milliseconds since 1970. */
+  add(labels: Uint8Array, values: readonly number[], times: readonly number[]): void {
+    if (this.#length + labels.length + 32 * (values.length + 1) > this.#bytes.length) {
       this.#bytes = Buffer.concat([this.#bytes, Buffer.alloc(this.#bytes.length)]);
     }
-    const sampleLength = 9 + 1 + varintLength(time);
+    const sampleLength = 9 + 1 + varintLength(times[0] as number); // the same for all times of our days
     this.#byte(0x0a);
-    this.#varint(labels.length + 2 + sampleLength);
+    this.#varint(labels.length + values.length * (2 + sampleLength));
     this.#bytes.set(labels, this.#length);
     this.#length += labels.length;
-    this.#byte(0x12);
-    this.#varint(sampleLength);
-    this.#byte(0x09);
-    this.#bytes.writeDoubleLE(value, this.#length);
-    this.#length += 8;
-    this.#byte(0x10);
-    this.#varint(time);
+    for (let index = 0; index < values.length; index++) {
+      this.#byte(0x12);
+      this.#varint(sampleLength);
+      this.#byte(0x09);
+      this.#bytes.writeDoubleLE(values[index] as number, this.#length);
+      this.#length += 8;
+      this.#byte(0x10);
+      this.#varint(times[index] as number);
+    }
   }
 
   /** The request so far, compressed; begins the next one. */

@@ -14,7 +14,8 @@ const firstTime = Date.UTC(2026, 0, 1);
 const stepMilliseconds = 100;
 
 export const runIdOf = (prefix: string, run: number): string => `${prefix}-${run}`;
-export const siteNameOf = (site: number): string => `h${Math.floor(site / 4)}/${['residual', 'attention', 'mlp', 'norm'][site % 4]}`;
+export const siteNameOf = (site: number): string =>
+  `h${Math.floor(site / 4)}/${['residual', 'attention', 'mlp', 'norm'][site % 4]}`;
 /** Time of a frame: recent, and one after the other. */
 export const timeOf = (start: number, sequence: number): number => start + sequence * stepMilliseconds;
 

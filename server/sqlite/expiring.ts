@@ -31,9 +31,7 @@ export function createExpiring(database: Database.Database, retention: Retention
        WHERE run = ? AND level = 1 AND last_sequence > (SELECT expired FROM runs WHERE runs.number = buckets.run)`,
     ),
     deleteFrames: database.prepare('DELETE FROM frames WHERE run = ? AND sequence <= ?'),
-    setExpired: database.prepare(
-      'UPDATE runs SET expired = ?, expired_frames = expired_frames + ? WHERE number = ?',
-    ),
+    setExpired: database.prepare('UPDATE runs SET expired = ?, expired_frames = expired_frames + ? WHERE number = ?'),
     deletedRun: database.prepare('SELECT number FROM runs WHERE deleted = 1 LIMIT 1'),
     someFrames: database.prepare(
       `DELETE FROM frames WHERE rowid IN (SELECT rowid FROM frames WHERE run = ? LIMIT ${pieceRows})`,

@@ -124,8 +124,7 @@ export function createReading(database: Database.Database): Reading {
       const fitting = Math.max(1, Math.min(pageFrames, Math.floor(pageBytes / mean)));
       return { frames, next: { after: { step: last.step, sequence: last.sequence }, limit: fitting } };
     },
-    stretch: (run, above, to) =>
-      guarded('reading frames', () => statements.stretch.all(run, above, to).map(bytesOf)),
+    stretch: (run, above, to) => guarded('reading frames', () => statements.stretch.all(run, above, to).map(bytesOf)),
     marks: (run) => guarded('reading a run', () => first(statements.marks, run) as RunMarks),
     buckets: (run, level, { from, to }, lastSequence) =>
       guarded('reading roll-ups', () => statements.buckets.all(run, level, from, to, lastSequence) as Bucket[]),

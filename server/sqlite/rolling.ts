@@ -47,7 +47,9 @@ export function createRolling(database: Database.Database): Rolling {
     childRollups: database.prepare(
       'SELECT series, bytes FROM rollups WHERE run = ? AND level = ? AND series = ? AND number BETWEEN ? AND ? ORDER BY number',
     ),
-    seriesCount: database.prepare('SELECT max(series) AS series FROM rollups WHERE run = ? AND level = ? AND number = ?'),
+    seriesCount: database.prepare(
+      'SELECT max(series) AS series FROM rollups WHERE run = ? AND level = ? AND number = ?',
+    ),
   };
   /** Frames of a run that are in no bucket yet. */
   const waiting = new Map<number, number>();
@@ -114,7 +116,13 @@ export function createRolling(database: Database.Database): Rolling {
     const merged: Rollup[] = [];
     for (let series = 0; series <= most; series++) {
       const parts = statements.childRollups.all(run, level - 1, series, from, to) as { bytes: ArrayBuffer }[];
-      merged.push(mergeRollups(parts.map((part) => decodeRollup(part.bytes)), series, metrics));
+      merged.push(
+        mergeRollups(
+          parts.map((part) => decodeRollup(part.bytes)),
+          series,
+          metrics,
+        ),
+      );
     }
     put(run, level, number, merged);
   }

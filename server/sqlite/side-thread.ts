@@ -16,7 +16,11 @@ export function startSide(data: ThreadData, observer: StoreObserver): SideThread
   let current: { readonly worker: Worker; readonly calls: Calls } | undefined = start();
 
   function start(): NonNullable<typeof current> {
-    const worker = new Worker(threadFile(), { workerData: data, execArgv: [], name: `outlierscope store ${data.side}` });
+    const worker = new Worker(threadFile(), {
+      workerData: data,
+      execArgv: [],
+      name: `outlierscope store ${data.side}`,
+    });
     const calls = new Calls((message, transfer) => worker.postMessage(message, transfer));
     worker.on('message', (message: object) => {
       if (calls.receive(message)) return;

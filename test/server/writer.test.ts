@@ -19,6 +19,7 @@ import { frameOf, helloOf } from './trainer.ts';
 class HeldStore {
   readonly batches: Batch[] = [];
   readonly #ends: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  readonly deleted: string[] = [];
   broken = false;
 
   commit(batch: Batch): Promise<void> {
@@ -27,6 +28,10 @@ class HeldStore {
   }
   async probe(): Promise<void> {
     if (this.broken) throw new Error('disk full');
+  }
+  async deleteRun(id: string): Promise<void> {
+    if (this.broken) throw new Error('disk full');
+    this.deleted.push(id);
   }
   /** Ends the oldest commit that is under way, once there is one. */
   async end(error?: Error): Promise<void> {
@@ -72,7 +77,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function connection(sent: string[]): TrainerConnection {
+function connection(sent: string[], bufferedAmount = 0): TrainerConnection {
   return createTrainerConnection({
     socket: {
       send: (text) => {
@@ -82,8 +87,8 @@ function connection(sent: string[]): TrainerConnection {
       close: (code) => sent.push(`close ${code}`),
       terminate: () => sent.push('terminate'),
       pause: () => sent.push('pause'),
-      resume: () => {},
-      bufferedAmount: 0,
+      resume: () => sent.push('resume'),
+      bufferedAmount,
     },
     token: undefined,
     submit: writer.submit,
@@ -223,7 +228,63 @@ test('the queue is bounded: a trainer is sent away when the store is too slow', 
   const large = new Uint8Array(16 * 1024 * 1024);
   large.set(frame(0)); // What follows the last array is ignored, but it takes room.
   for (let count = 0; count < 17; count++) trainer.receiveFrame(large);
-  expect(sent).toEqual([`close ${closeCodes.overloaded}`]);
+  expect(sent).toEqual(['pause', 'resume', `close ${closeCodes.overloaded}`]);
+});
+
+test('a trainer with much in the queue is not read from until that is written', async () => {
+  const sent: string[] = [];
+  const trainer = connection(sent);
+  trainer.receiveText(hello('a'));
+  await vi.waitFor(() => expect(store.batches).toHaveLength(1));
+  const large = new Uint8Array(3 * 1024 * 1024);
+  for (const sequence of [0, 1]) {
+    large.set(frame(sequence));
+    trainer.receiveFrame(large.slice());
+  }
+  expect(sent).toEqual(['pause']);
+  await store.end();
+  expect(sent).toEqual(['pause', 'welcome -1']);
+  await store.end();
+  expect(sent).toEqual(['pause', 'welcome -1', 'acknowledge 1', 'resume']);
+});
+
+test('a trainer that does not read what it is told is dropped, and its run falls silent', async () => {
+  const sent: string[] = [];
+  const trainer = connection(sent, 2 * 1024 * 1024);
+  trainer.receiveText(hello('a'));
+  await store.end();
+  expect(sent).toEqual(['terminate']);
+  expect((await health.peerErrors.get()).values[0]?.value).toBe(1);
+});
+
+describe('the deletion of a run', () => {
+  test('happens between transactions, and tells who watches', async () => {
+    const trainer = connection([]);
+    trainer.receiveText(hello('a'));
+    trainer.receiveText(JSON.stringify({ type: 'bye', outcome: 'finished' }));
+    const early = writer.deleteRun('a');
+    await store.end();
+    expect(await early).toBe('unknown'); // It came before the hello was written.
+    expect(await writer.deleteRun('a')).toBe('deleted');
+    expect([store.deleted, runs.get('a'), told.at(-1)]).toEqual([['a'], undefined, 'deleted a']);
+  });
+
+  test('is refused while its trainer is connected', async () => {
+    connection([]).receiveText(hello('a'));
+    await store.end();
+    expect(await writer.deleteRun('a')).toBe('connected');
+    expect(store.deleted).toEqual([]);
+  });
+
+  test('that fails leaves the run', async () => {
+    const trainer = connection([]);
+    trainer.receiveText(hello('a'));
+    trainer.receiveText(JSON.stringify({ type: 'bye', outcome: 'finished' }));
+    await store.end();
+    store.broken = true;
+    await expect(writer.deleteRun('a')).rejects.toThrow('disk full');
+    expect(runs.get('a')).toBeDefined();
+  });
 });
 
 test('who says no hello in time is sent away', () => {
