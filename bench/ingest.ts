@@ -25,7 +25,7 @@ const lengths = {
     batches: [1200, 4800, 12_000, 38_400],
     connections: [2, 4, 8, 16, 64],
   },
-  quick: { rounds: 2, milliseconds: 500, trialMilliseconds: 200, batches: [12_000], connections: [4, 8] },
+  quick: { rounds: 2, milliseconds: 1500, trialMilliseconds: 1000, batches: [12_000], connections: [4, 8] },
 } as const;
 
 /** Frames that a trainer has on their way: 160 KB of the 64 MiB that the plugin holds. */

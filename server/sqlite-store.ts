@@ -73,7 +73,7 @@ function inLine(database: Database.Database, retention: Retention, observer: Sto
     close: async () => (methods as { close(): void }).close(),
   });
   const writer = createWriterSide(database, retention, observer);
-  return [side({ ...writer, close: () => {} }), side({ ...createReaderSide(database), close: writer.close })];
+  return [side(writer), side({ ...createReaderSide(database), close: () => {} })];
 }
 
 function createStore(writer: SideThread, reader: SideThread, releaseOwnership: () => void): Store {
@@ -90,8 +90,8 @@ function createStore(writer: SideThread, reader: SideThread, releaseOwnership: (
   }
 
   async function close(): Promise<void> {
+    await reader.close(); // first: the last one to close brings the log into the database
     await writer.close();
-    await reader.close();
     releaseOwnership();
   }
 

@@ -31,8 +31,13 @@ export function createWriting(database: Database.Database): Writing {
   /** Of committed runs only: a rolled-back run has no number. */
   const numbers = new Map<string, number>();
 
+  // `all` and not `get`: a statement that is not read to its end holds the log, which then grows.
+  function find(runId: string): number | undefined {
+    return (statements.numberOf.all(runId)[0] as { number: number } | undefined)?.number;
+  }
+
   function numberOf(runId: string): number {
-    const number = numbers.get(runId) ?? (statements.numberOf.get(runId) as { number: number } | undefined)?.number;
+    const number = numbers.get(runId) ?? find(runId);
     if (number === undefined) throw new Error(`run ${runId} is not in the store`);
     return number;
   }
@@ -76,11 +81,11 @@ export function createWriting(database: Database.Database): Writing {
     },
     hideRun(runId) {
       return guarded('deleting a run', () => {
-        const row = statements.numberOf.get(runId) as { number: number } | undefined;
-        if (row === undefined) return false;
+        const number = find(runId);
+        if (number === undefined) return false;
         inTransaction(database, () => {
-          statements.deleteAlerts.run(row.number);
-          statements.hide.run(row.number);
+          statements.deleteAlerts.run(number);
+          statements.hide.run(number);
         });
         numbers.delete(runId);
         return true;
