@@ -36,6 +36,7 @@ const migrations: readonly string[] = [
    ALTER TABLE runs ADD COLUMN expired INTEGER NOT NULL DEFAULT -1; -- retention deleted the frames up to that sequence number
    ALTER TABLE runs ADD COLUMN expired_frames INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE runs ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0; -- 1 while its frames are being deleted piece by piece
+   ALTER TABLE probe ADD COLUMN room BLOB; -- filled for a moment, to see whether there is any
    CREATE TABLE buckets (         -- stretches of a run's frames, in the order of their sequence numbers
      run INTEGER NOT NULL REFERENCES runs (number),
      level INTEGER NOT NULL,      -- 1: of frames, 2: of 16 buckets of level 1, and so on

@@ -17,8 +17,8 @@ import type { RunRecord } from './run-record.ts';
 export interface Store {
   /** Writes everything of a batch or nothing; resolves once it survives a power cut. */
   commit(batch: Batch): Promise<void>;
-  /** Writes and reads a little: resolves when the store takes writes again. */
-  probe(): Promise<void>;
+  /** Writes that many bytes and forgets them: resolves when the store takes writes again. */
+  probe(bytes: number): Promise<void>;
   /** Removes a run with all that is kept of it, at once for readers; its room is given back by and by. */
   deleteRun(runId: string): Promise<void>;
   /** Every run, in the order in which they first said hello. */

@@ -37,6 +37,8 @@ export function createWriter(parts: WriterParts): Writer {
   let deletions: (() => Promise<void>)[] = [];
   let running: Promise<void> | undefined;
   let failure: string | undefined;
+  /** Of the frames that could not be written last: there must be room for as many before all is well. */
+  let failedBytes = 0;
 
   async function run(): Promise<void> {
     // One turn of the event loop lets every connection that has something to say join the transaction.
@@ -89,6 +91,7 @@ export function createWriter(parts: WriterParts): Writer {
     try {
       await commit(plan.batch);
     } catch (error) {
+      failedBytes = plan.batch.frames.reduce((bytes, frame) => bytes + frame.bytes.byteLength, 0);
       giveUp(operations, error);
       return;
     }
@@ -109,7 +112,9 @@ export function createWriter(parts: WriterParts): Writer {
     await store.commit(batch);
     endTimer();
     health.batchFrames.observe(batch.frames.length);
-    if (failure !== undefined) console.error('outlierscope server: the store takes writes again');
+    // Where no frame fits, the news that its trainer is gone may.
+    if (failure === undefined || (failedBytes > 0 && batch.frames.length === 0)) return;
+    console.error('outlierscope server: the store takes writes again');
     failure = undefined;
   }
 
@@ -150,7 +155,7 @@ export function createWriter(parts: WriterParts): Writer {
     async trouble() {
       if (failure === undefined) return undefined;
       try {
-        await store.probe();
+        await store.probe(failedBytes);
         failure = undefined;
       } catch (error) {
         failure = messageOf(error);

@@ -18,7 +18,7 @@ export function createWriterSide(database: Database.Database, retention: Retenti
     commit(batch: PackedBatch): void {
       housekeeping.stored(writing.commit(batch));
     },
-    probe: (): void => writing.probe(),
+    probe: (bytes: number): void => writing.probe(bytes),
     deleteRun(runId: string): void {
       if (writing.hideRun(runId)) housekeeping.deleted();
     },

@@ -6,7 +6,7 @@ import type { PackedBatch } from './packed-batch.ts';
 export interface Writing {
   /** Writes a batch or nothing; returns the numbers of the runs that got frames, with how many. */
   commit(batch: PackedBatch): ReadonlyMap<number, number>;
-  probe(): void;
+  probe(bytes: number): void;
   /** Hides a run from readers and lets go of its id; its frames are for the housekeeper. False for a run that is not there. */
   hideRun(runId: string): boolean;
 }
@@ -23,7 +23,7 @@ export function createWriting(database: Database.Database): Writing {
     putAlert: database.prepare(
       'INSERT INTO alerts (id, run, alert) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET alert = excluded.alert',
     ),
-    probe: database.prepare('UPDATE probe SET writes = writes + 1'),
+    probe: database.prepare('UPDATE probe SET writes = writes + 1, room = zeroblob(?)'),
     deleteAlerts: database.prepare('DELETE FROM alerts WHERE run = ?'),
     // No run id has a colon.
     hide: database.prepare("UPDATE runs SET deleted = 1, id = 'deleted:' || number WHERE number = ?"),
@@ -76,8 +76,11 @@ export function createWriting(database: Database.Database): Writing {
       }
       return counts;
     },
-    probe() {
-      guarded('a trial write', () => statements.probe.run());
+    probe(bytes) {
+      guarded('a trial write', () => {
+        statements.probe.run(bytes);
+        statements.probe.run(0);
+      });
     },
     hideRun(runId) {
       return guarded('deleting a run', () => {
