@@ -12,6 +12,9 @@ export interface SeriesPlan {
   readonly framesAbove: number;
 }
 
+/** How much coarser than asked for a series may be, where that saves reading its frames. */
+const coarser = 4;
+
 interface Node extends Bucket {
   readonly level: number;
 }
@@ -23,9 +26,11 @@ export function planSeries(reading: Reading, run: number, range: StepRange, poin
     inside.reduce((sum, node) => sum + node.frames, 0) +
     cut.reduce((sum, node) => sum + node.frames, 0) / 2 +
     reading.countFrames(run, range, above);
+  // A bucket gives two points, as a pair of points stands for so many frames. Somewhat fewer points than were asked for are better
+  // than reading every frame for the rest of them.
   const framesOfPair = frames / Math.floor(points / 2);
   let level = 0;
-  for (let size = bucketFrames; level < highestLevel && size <= framesOfPair; size *= bucketFan) level += 1;
+  for (let size = bucketFrames; level < highestLevel && size <= coarser * framesOfPair; size *= bucketFan) level += 1;
 
   if (level === 0) {
     // Frame by frame, but where retention deleted them.
