@@ -37,7 +37,7 @@ export function createHousekeeping(
 
   /** One piece of work; false when there is none. */
   function work(): boolean {
-    let expired: number | undefined;
+    let expired = 0;
     const done = inTransaction(database, () => {
       let built = 0;
       for (; built < buckets + extraBuckets; built++) {
@@ -46,10 +46,15 @@ export function createHousekeeping(
         expiring.check(run);
       }
       buckets = 0;
-      expired = expiring.step(now());
-      return built > 0 || expired !== undefined;
+      // As many pieces as were built, so that retention keeps up with trainers that never pause.
+      for (let piece = 0; piece <= built; piece++) {
+        const frames = expiring.step(now());
+        if (frames === undefined) return built > 0 || piece > 0;
+        expired += frames;
+      }
+      return true;
     });
-    if (expired !== undefined && expired > 0) observer.expired(expired);
+    if (expired > 0) observer.expired(expired);
     return done || expiring.shrink();
   }
 

@@ -1,4 +1,7 @@
-/** One side of the database in its thread, seen from the server's. A thread that broke is started anew by the next call. */
+/**
+ * One side of the database in its thread, seen from the server's. A reader that broke is started anew by the next call. A writer is
+ * not: whether its last batch was kept is known only to the next start of the server, which reads what is there.
+ */
 import { once } from 'node:events';
 import { type TransferListItem, Worker } from 'node:worker_threads';
 import { messageOf, OutlierscopeError } from '../../src/errors.ts';
@@ -40,6 +43,7 @@ export function startSide(data: ThreadData, observer: StoreObserver): SideThread
   return {
     async call(method, args, transfer) {
       if (closed) throw failure('it is closed');
+      if (current === undefined && data.side === 'writer') throw failure('the thread that writes has ended');
       current ??= start();
       return current.calls.call(method, args, transfer);
     },
