@@ -43,10 +43,7 @@ export function pointOf(frame: Frame, series: number, metrics: number): Point {
 }
 
 export function extremesOf(point: Point, series: number, metrics: number): Extremes {
-  if (series >= metrics) {
-    const value = point.scalars[series - metrics] ?? Number.NaN;
-    return { highest: value, lowest: value };
-  }
+  if (series >= metrics) return extremesOfScalar(point.scalars, series - metrics);
   let highest = Number.NaN;
   let lowest = Number.NaN;
   for (const value of point.values) {
@@ -55,6 +52,11 @@ export function extremesOf(point: Point, series: number, metrics: number): Extre
     if (!(value >= lowest)) lowest = value;
   }
   return { highest, lowest };
+}
+
+function extremesOfScalar(scalars: Float64Array, index: number): Extremes {
+  const value = scalars[index] ?? Number.NaN;
+  return { highest: value, lowest: value };
 }
 
 /** Rolls frames (at least one, in the order of their sequence) up: every series of theirs, by its number. */
@@ -73,14 +75,16 @@ export function rollUp(frames: readonly Frame[], metrics: number): Rollup[] {
     }),
   );
   for (let series = metrics; series < metrics + last.scalars.length; series++) {
-    const parts = frames.map((frame) => rollupOfOne(pointOf(frame, series, metrics)));
-    rollups.push(mergeRollups(parts, series, metrics));
+    const extremes = frames.map(({ scalars }) => extremesOfScalar(scalars, series - metrics));
+    rollups.push({
+      highest: pointOf(frames[placeOfHighest(extremes)] as Frame, series, metrics),
+      lowest: pointOf(frames[placeOfLowest(extremes)] as Frame, series, metrics),
+      last: pointOf(last, series, metrics),
+      minima: new Float32Array(0),
+      maxima: new Float32Array(0),
+    });
   }
   return rollups;
-}
-
-function rollupOfOne(point: Point): Rollup {
-  return { highest: point, lowest: point, last: point, minima: point.values, maxima: point.values };
 }
 
 /**

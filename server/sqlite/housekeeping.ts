@@ -4,7 +4,7 @@ import { messageOf } from '../../src/errors.ts';
 import type { Retention, StoreObserver } from '../store.ts';
 import { inTransaction } from './database.ts';
 import { createExpiring } from './expiring.ts';
-import { bucketFrames, createRolling } from './rolling.ts';
+import { bucketFrames, createRolling, togetherBuckets } from './rolling.ts';
 
 export interface Housekeeping {
   /** A batch was written: frames by run number. */
@@ -14,10 +14,12 @@ export interface Housekeeping {
   close(): void;
 }
 
-const sweepMilliseconds = 10_000;
+const sweepMilliseconds = 5_000;
 const retryMilliseconds = 5_000;
-/** Buckets of one piece beyond those that a batch filled: what waits is caught up with. */
-const extraBuckets = 2;
+/** Runs of one piece beyond those whose buckets a batch filled: what waits is caught up with. */
+const extraRuns = 1;
+/** Frames of a run whose buckets are built together. */
+const framesOfPiece = togetherBuckets * bucketFrames;
 
 export interface HousekeepingParts {
   readonly retention: Retention;
@@ -32,7 +34,7 @@ export function createHousekeeping(
   const rolling = createRolling(database);
   const expiring = createExpiring(database, retention);
   let scheduled: NodeJS.Immediate | NodeJS.Timeout | undefined;
-  let buckets = 0;
+  let pieces = 0;
   let open = true;
 
   /** One piece of work; false when there is none. */
@@ -40,14 +42,14 @@ export function createHousekeeping(
     let expired = 0;
     const done = inTransaction(database, () => {
       let built = 0;
-      for (; built < buckets + extraBuckets; built++) {
+      for (; built < pieces + extraRuns; built++) {
         const run = rolling.step(now());
         if (run === undefined) break;
         expiring.check(run);
       }
-      buckets = 0;
+      pieces = 0;
       // As many pieces as were built, so that retention keeps up with trainers that never pause.
-      for (let piece = 0; piece <= built; piece++) {
+      for (let piece = 0; piece <= built * togetherBuckets; piece++) {
         const frames = expiring.step(now());
         if (frames === undefined) return built > 0 || piece > 0;
         expired += frames;
@@ -80,6 +82,7 @@ export function createHousekeeping(
   }
 
   const sweep = setInterval(() => {
+    rolling.flush();
     expiring.check();
     schedule();
   }, sweepMilliseconds);
@@ -90,7 +93,7 @@ export function createHousekeeping(
     stored(frames) {
       for (const [run, count] of frames) {
         rolling.stored(run, count);
-        buckets += count / bucketFrames;
+        pieces += count / framesOfPiece;
       }
       schedule();
     },

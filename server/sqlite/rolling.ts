@@ -12,14 +12,21 @@ export const bucketFrames = 64;
 export const bucketFan = 16;
 /** A bucket of the highest level holds 16,384 frames: few enough for any run. */
 export const highestLevel = 3;
+/**
+ * Buckets of one run that are built together, while it goes on: rows of one series lie side by side, so the pages that they share are
+ * written once. (A bucket at a time wrote two thirds as much as the frames themselves.)
+ */
+export const togetherBuckets = 4;
 /** Very large frames make smaller buckets, so that one never takes more memory than this. */
 const bucketBytes = 32 * 1024 * 1024;
 
 export interface Rolling {
   /** Frames of a run were stored: so many. */
   stored(run: number, frames: number): void;
-  /** Builds one bucket, in the transaction of the caller; its run, or undefined when there is nothing to do. */
+  /** Builds some buckets of one run, in the transaction of the caller; that run, or undefined when there is nothing to do. */
   step(now: number): number | undefined;
+  /** Also single buckets are built from what waits now. */
+  flush(): void;
   /** After a transaction that failed: what was counted as done is not. */
   recount(): void;
   forget(run: number): void;
@@ -58,14 +65,19 @@ export function createRolling(database: Database.Database): Rolling {
 
   function count(run: number, frames: number): void {
     waiting.set(run, frames);
-    if (frames >= bucketFrames) ready.add(run);
+    if (frames >= togetherBuckets * bucketFrames) ready.add(run);
     else ready.delete(run);
+  }
+
+  function flush(): void {
+    for (const [run, frames] of waiting) if (frames >= bucketFrames) ready.add(run);
   }
 
   function recount(): void {
     waiting.clear();
     ready.clear();
     for (const row of statements.waiting.all() as { run: number; frames: number }[]) count(row.run, row.frames);
+    flush();
   }
 
   interface Stretch {
@@ -137,6 +149,22 @@ export function createRolling(database: Database.Database): Rolling {
     return (row.number ?? -1) + 1;
   }
 
+  /** Builds what there is, up to so many; false when that is nothing. */
+  function buildTogether(run: number, now: number): boolean {
+    const row = statements.run.all(run)[0] as { description: string; rolled_up: number } | undefined;
+    if (row === undefined) return false; // deleted meanwhile
+    const { metrics } = JSON.parse(row.description) as { metrics: readonly string[] };
+    let built = 0;
+    for (let above = row.rolled_up; built < togetherBuckets; built++) {
+      const stretch = nextStretch(run, above);
+      if (stretch === undefined) break;
+      build(run, metrics.length, stretch, now);
+      above = (stretch.frames.at(-1) as Frame).sequence;
+      count(run, Math.max(0, (waiting.get(run) ?? 0) - stretch.frames.length));
+    }
+    return built > 0;
+  }
+
   recount();
   return {
     stored(run, frames) {
@@ -144,21 +172,13 @@ export function createRolling(database: Database.Database): Rolling {
     },
     step(now) {
       for (const run of ready) {
-        const row = statements.run.all(run)[0] as { description: string; rolled_up: number } | undefined;
-        const stretch = row === undefined ? undefined : nextStretch(run, row.rolled_up);
-        if (row === undefined || stretch === undefined) {
-          count(run, 0);
-          continue;
-        }
-        const { metrics } = JSON.parse(row.description) as { metrics: readonly string[] };
-        build(run, metrics.length, stretch, now);
         // To the end of the line: runs take turns.
         ready.delete(run);
-        count(run, (waiting.get(run) ?? 0) - stretch.frames.length);
-        return run;
+        if (buildTogether(run, now)) return run;
       }
       return undefined;
     },
+    flush,
     recount,
     forget(run) {
       waiting.delete(run);
