@@ -13,6 +13,7 @@ export interface Health {
   readonly framesStored: Counter;
   readonly framesDuplicate: Counter;
   readonly framesDropped: Counter;
+  readonly framesExpired: Counter;
   readonly refused: Refusals;
   readonly throttledSeconds: Counter<'limit'>;
   readonly trainers: Gauge;
@@ -71,6 +72,11 @@ export function createHealth(): Health {
       help: 'Frames that trainers said they had to drop because their ring was full.',
       registers,
     }),
+    framesExpired: new Counter({
+      name: 'outlierscope_server_frames_expired_total',
+      help: 'Stored frames deleted because they were beyond the retention of their run; its roll-ups stay.',
+      registers,
+    }),
     refused,
     throttledSeconds,
     trainers: new Gauge({
@@ -90,7 +96,7 @@ export function createHealth(): Health {
     }),
     storeErrors: new Counter({
       name: 'outlierscope_server_store_errors_total',
-      help: 'Transactions that the store failed.',
+      help: 'Transactions that the store failed, its background work included.',
       registers,
     }),
     storeSeconds: new Histogram({

@@ -42,6 +42,7 @@ export interface RunningServer {
 
 /** How long peers have to answer the goodbye of a closing server. */
 const closingMilliseconds = 1000;
+const millisecondsOfDay = 24 * 60 * 60 * 1000;
 
 /**
  * Starts a server.
@@ -54,14 +55,26 @@ const closingMilliseconds = 1000;
  * (`store-failed`, `store-in-use`, `schema-too-new`).
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
-  const { host, port, database, tokens, allowedOrigins, rules, finishedGraceSeconds, tls, limits, ...resolved } =
-    resolveOptions(options);
+  const resolved = resolveOptions(options);
+  const { host, port, database, tokens, allowedOrigins, rules, finishedGraceSeconds, tls, limits } = resolved;
   const now = (): number => Date.now();
   const access = { host, allowedOrigins, open: tokens.length === 0 };
   const isTrustedProxy = createProxyList(resolved.trustedProxies);
-  const store = openSqliteStore(database);
+  const health = createHealth();
+  const store = openSqliteStore(database, {
+    retention: {
+      age: resolved.retentionDays === undefined ? undefined : resolved.retentionDays * millisecondsOfDay,
+      bytes: resolved.retentionBytes,
+    },
+    observer: {
+      expired: (frames) => health.framesExpired.inc(frames),
+      troubled(error) {
+        health.storeErrors.inc();
+        console.error(`outlierscope server: background work of the store failed, tried again later: ${error.message}`);
+      },
+    },
+  });
   try {
-    const health = createHealth();
     const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now);
     const gate = createGate({ tokens, limits, isTrustedProxy });
     const admission = createAdmission({ limits, isTrustedProxy, health });
@@ -73,6 +86,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
         ingest.sendAlert(alert);
         live.alertChanged(alert);
       },
+      runDeleted: live.runDeleted,
     };
     const writer = createWriter({ store, runs, rules, health, audience, now });
     const admitRun = createRunAdmission(runs, limits);

@@ -14,7 +14,7 @@ import type { Operation } from './plan.ts';
 import { Refusal } from './refusals.ts';
 import type { AdmitRun } from './run-limits.ts';
 import { createThrottle } from './throttle.ts';
-import { createTrainerConnection, type TrainerConnection } from './trainer-connection.ts';
+import { createTrainerConnection, type TrainerConnection, type TrainerSocket } from './trainer-connection.ts';
 
 export interface Ingest {
   /** Takes an HTTP upgrade over. */
@@ -103,7 +103,7 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
     const address = gate.addressOf(request);
     const pauses = createPauses(socket);
     const connection = createTrainerConnection({
-      socket,
+      socket: trainerSocket(socket, pauses),
       limits,
       authorise: (token) => gate.check(token, 'ingest', address),
       admitRun,
@@ -158,6 +158,20 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
     },
     terminate() {
       for (const socket of server.clients) socket.terminate();
+    },
+  };
+}
+
+/** A websocket whose pauses are one reason among several. */
+function trainerSocket(socket: WebSocket, pauses: Pauses): TrainerSocket {
+  return {
+    send: (text) => socket.send(text),
+    close: (code, reason) => socket.close(code, reason),
+    terminate: () => socket.terminate(),
+    pause: () => pauses.pause('store'),
+    resume: () => pauses.resume('store'),
+    get bufferedAmount() {
+      return socket.bufferedAmount;
     },
   };
 }

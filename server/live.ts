@@ -88,6 +88,9 @@ export function createLive(limits: ServerLimits, health: Health): Live {
     alertChanged(alert) {
       if (viewers.size > 0) tellAll({ type: 'alert', alert });
     },
+    runDeleted(id) {
+      if (viewers.size > 0) tellAll({ type: 'deleted', run: id });
+    },
     close() {
       stopHeartbeat();
       for (const socket of server.clients) socket.close(1001, 'the server is shutting down');

@@ -32,6 +32,10 @@ export interface ServerOptions {
   readonly rules?: readonly Rule[];
   /** Seconds that a run stays in /metrics after it finished, failed or fell silent. @default 300 */
   readonly finishedGraceSeconds?: number;
+  /** Days that a run's frames are kept; roll-ups stay. @default none: for ever */
+  readonly retentionDays?: number | undefined;
+  /** Bytes of frames kept of each run, the newest; roll-ups stay. @default none: all */
+  readonly retentionBytes?: number | undefined;
 }
 
 export interface TlsFiles {
@@ -40,9 +44,11 @@ export interface TlsFiles {
   readonly key: string;
 }
 
+type Optional = 'tls' | 'retentionDays' | 'retentionBytes';
 /** `token` has become one of `tokens`. */
-export type ResolvedOptions = Required<Omit<ServerOptions, 'token' | 'tls' | 'limits'>> & {
-  readonly tls: TlsFiles | undefined;
+export type ResolvedOptions = Required<Omit<ServerOptions, Optional | 'token' | 'limits'>> & {
+  readonly [Name in Optional]: ServerOptions[Name] | undefined;
+} & {
   readonly limits: ServerLimits;
 };
 
@@ -112,6 +118,8 @@ const optionsSchema = z.strictObject({
     .min(0)
     .max(Number.MAX_SAFE_INTEGER / 1000)
     .default(300),
+  retentionDays: z.number().positive().max(36_500).optional(),
+  retentionBytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).optional(),
 });
 
 /**
@@ -121,7 +129,8 @@ const optionsSchema = z.strictObject({
  */
 export function resolveOptions(options: ServerOptions): ResolvedOptions {
   const known = Object.keys(optionsSchema.shape).join(', ');
-  const { token, tls, ...resolved } = parseWith(optionsSchema, options, 'invalid server options', `known are ${known}`);
+  const parsed = parseWith(optionsSchema, options, 'invalid server options', `known are ${known}`);
+  const { token, tls, retentionDays, retentionBytes, ...resolved } = parsed;
   const tokens = withSingle(resolved.tokens, token);
   if (tokens.length === 0 && !resolved.insecure && !isLoopback(resolved.host)) {
     throw new OutlierscopeError(
@@ -132,7 +141,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
       },
     );
   }
-  return { ...resolved, tls, tokens };
+  return { ...resolved, tls, tokens, retentionDays, retentionBytes };
 }
 
 /** The list of tokens with the single one as its last. @throws OutlierscopeError `invalid-options` for a wrong list. */

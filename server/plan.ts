@@ -28,6 +28,10 @@ export interface Source {
   refuse(error: unknown): void;
   /** The store failed: nothing of the batch was kept. */
   retryLater(): void;
+  /** It has enough in the queue: nothing more is to be read from it. May be called again. */
+  wait(): void;
+  /** It is to be read from again. */
+  readOn(): void;
 }
 
 /** Something to be written, in the order of arrival. */
@@ -43,6 +47,7 @@ export interface Audience {
   runChanged(record: RunRecord): void;
   frameStored(record: RunRecord, frame: Frame): void;
   alertChanged(alert: Alert): void;
+  runDeleted(runId: string): void;
 }
 
 export interface PlanParts {

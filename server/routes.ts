@@ -10,7 +10,6 @@ import type { Health } from './health.ts';
 import { answerErrors, HttpProblem } from './problem.ts';
 import type { RunRecord } from './run-record.ts';
 import type { RunRegistry } from './runs.ts';
-import { readSeries } from './series.ts';
 import { createSessionRoutes } from './session-routes.ts';
 import type { Store } from './store.ts';
 import { toFrameView, toRunSummary } from './views.ts';
@@ -19,7 +18,7 @@ import type { Writer } from './writer.ts';
 export interface RouteParts extends GuardParts {
   readonly store: Store;
   readonly runs: RunRegistry;
-  readonly writer: Pick<Writer, 'trouble'>;
+  readonly writer: Pick<Writer, 'trouble' | 'deleteRun'>;
   readonly rules: readonly Rule[];
   readonly health: Health;
   readonly sessionSeconds: number;
@@ -79,22 +78,40 @@ export function createRoutes(parts: RouteParts): Express {
       metrics,
       scalars,
       config,
+      expired: await store.expiredFrames(run.id),
       alerts: await store.alerts({ runId: run.id, limit: mostAlerts }),
       latest: latest === undefined ? null : toFrameView(latest.frame, run.description),
     });
   });
+  app.delete('/api/runs/:id', async (request, response) => {
+    const { id } = runOf(runs, request);
+    const outcome = await writer.deleteRun(id);
+    if (outcome === 'connected')
+      throw new HttpProblem(409, 'Run is connected', `the trainer of run ${id} is connected: stop it first`);
+    response.status(204).end();
+  });
   app.get('/api/runs/:id/series', async (request, response) => {
     const run = runOf(runs, request);
     const query = parseQuery(seriesQuery, request.query);
-    const { metrics } = run.description;
-    if (!metrics.includes(query.metric)) {
+    const { metrics, scalars, sites } = run.description;
+    if (![...metrics, ...scalars].includes(query.metric)) {
       throw new HttpProblem(
         400,
         'Bad query',
-        `run ${run.id} has no metric ${JSON.stringify(query.metric)}; it has ${metrics.join(', ')}`,
+        `run ${run.id} has no metric or scalar ${JSON.stringify(query.metric)}; it has ${[...metrics, ...scalars].join(', ')}`,
       );
     }
-    response.json(await readSeries(store, run, query));
+    const { metric: name, points, from, to } = query;
+    const text = await store.series({
+      runId: run.id,
+      sites: sites.map((site) => site.name),
+      metrics,
+      scalars,
+      name,
+      points,
+      range: { from, to, lastSequence: run.progress.lastSequence },
+    });
+    response.type('json').send(Buffer.from(text.buffer, text.byteOffset, text.byteLength));
   });
   app.get('/api/runs/:id/frames/:step', async (request, response) => {
     const run = runOf(runs, request);

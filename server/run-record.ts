@@ -145,14 +145,17 @@ export function afterFrame(
   return { record: { ...record, progress: next }, transitions: evaluation.transitions };
 }
 
-function worstOf({ description }: RunRecord, frame: Frame): Extreme | null {
-  const column = description.metrics.indexOf('kurtosis');
+function worstOf({ description: { metrics, sites } }: RunRecord, { values, step }: Frame): Extreme | null {
+  const column = metrics.indexOf('kurtosis');
   if (column < 0) return null;
-  let worst: Extreme | null = null;
-  for (const [index, site] of description.sites.entries()) {
-    const value = frame.values[index * description.metrics.length + column];
-    if (value === undefined || !Number.isFinite(value) || (worst !== null && value <= worst.value)) continue;
-    worst = { metric: 'kurtosis', site: site.name, value, step: frame.step };
+  let at = -1;
+  let worst = Number.NEGATIVE_INFINITY;
+  for (let index = column; index < values.length; index += metrics.length) {
+    const value = values[index] as number;
+    if (!(value > worst) || value === Number.POSITIVE_INFINITY) continue;
+    worst = value;
+    at = index;
   }
-  return worst;
+  if (at < 0) return null;
+  return { metric: 'kurtosis', site: sites[(at - column) / metrics.length]?.name ?? '', value: worst, step };
 }

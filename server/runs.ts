@@ -18,6 +18,8 @@ export interface RunRegistry {
   exposed(): LiveRun[];
   /** Takes the record over, and the frame where it brings one. */
   adopt(record: RunRecord, latest?: Frame): void;
+  /** The run is deleted. */
+  forget(id: string): void;
 }
 
 /**
@@ -52,6 +54,9 @@ export function createRunRegistry(graceMilliseconds: number, now: () => number):
     },
     adopt(record, latest = runs.get(record.id)?.latest) {
       runs.set(record.id, { record, latest });
+    },
+    forget(id) {
+      runs.delete(id);
     },
   };
 }

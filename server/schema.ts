@@ -30,6 +30,33 @@ const migrations: readonly string[] = [
    CREATE INDEX alerts_by_run ON alerts (run, number);
    CREATE TABLE probe (key INTEGER PRIMARY KEY CHECK (key = 0), writes INTEGER NOT NULL) STRICT;
    INSERT INTO probe VALUES (0, 0);`,
+
+  // 2. Roll-ups, retention, deletion. Roll-ups are clustered by series, so that one metric's are read without the others'.
+  `ALTER TABLE runs ADD COLUMN rolled_up INTEGER NOT NULL DEFAULT -1; -- frames up to that sequence number are in buckets
+   ALTER TABLE runs ADD COLUMN expired INTEGER NOT NULL DEFAULT -1; -- retention deleted the frames up to that sequence number
+   ALTER TABLE runs ADD COLUMN expired_frames INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE runs ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0; -- 1 while its frames are being deleted piece by piece
+   ALTER TABLE probe ADD COLUMN room BLOB; -- filled for a moment, to see whether there is any
+   CREATE TABLE buckets (         -- stretches of a run's frames, in the order of their sequence numbers
+     run INTEGER NOT NULL REFERENCES runs (number),
+     level INTEGER NOT NULL,      -- 1: of frames, 2: of 16 buckets of level 1, and so on
+     number INTEGER NOT NULL,     -- from 0 on
+     frames INTEGER NOT NULL,
+     bytes INTEGER NOT NULL,      -- of those frames
+     last_sequence INTEGER NOT NULL,
+     lowest_step INTEGER NOT NULL,
+     highest_step INTEGER NOT NULL,
+     stored_at INTEGER NOT NULL,  -- when the bucket was complete, milliseconds since 1970 by the server's clock
+     PRIMARY KEY (run, level, number)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE rollups (
+     run INTEGER NOT NULL REFERENCES runs (number),
+     level INTEGER NOT NULL,
+     series INTEGER NOT NULL,     -- column of the metric; after the metrics, the scalars
+     number INTEGER NOT NULL,     -- of the bucket
+     bytes BLOB NOT NULL,         -- server/rollup.ts
+     PRIMARY KEY (run, level, series, number)
+   ) STRICT, WITHOUT ROWID;`,
 ];
 
 export const schemaVersion: number = migrations.length;

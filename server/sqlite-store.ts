@@ -1,39 +1,49 @@
-/** The store in SQLite, through libsql: one file, write-ahead log, every commit synced to the disk. */
+/**
+ * The store in SQLite: one file, two threads. One writes and does the housekeeping, the other reads; the server's own thread
+ * meanwhile takes frames. `:memory:` has both sides in line, on the one connection that sees it.
+ */
 import Database from 'libsql';
-import { messageOf, OutlierscopeError } from '../src/errors.ts';
+import { OutlierscopeError } from '../src/errors.ts';
 import { type DecodedFrame, decodeFrame } from '../src/frame.ts';
 import type { Alert } from '../src/messages.ts';
-import type { RunRecord } from './run-record.ts';
+import type { RunDescription, RunRecord } from './run-record.ts';
 import { migrate } from './schema.ts';
-import type { Batch, StepRange, Store } from './store.ts';
+import { guarded, openForWriting } from './sqlite/database.ts';
+import { packBatch } from './sqlite/packed-batch.ts';
+import { type FramePage, firstPage, type PageRequest } from './sqlite/reading.ts';
+import { type SideThread, startSide } from './sqlite/side-thread.ts';
+import { createReaderSide, createWriterSide } from './sqlite/sides.ts';
+import type { Retention, SeriesRequest, StepRange, Store, StoreObserver } from './store.ts';
 
-/** Frames read before others get their turn: some milliseconds' worth. */
-const pageFrames = 256;
+export interface StoreSettings {
+  readonly retention?: Retention;
+  readonly observer?: StoreObserver;
+}
+
+const everything: Retention = { age: undefined, bytes: undefined };
+const nobody: StoreObserver = { expired: () => {}, troubled: () => {} };
 
 /**
  * Opens or creates a database; `:memory:` keeps nothing beyond `close`.
  * @throws OutlierscopeError `store-failed` when the file cannot be opened, `store-in-use` when another server owns it,
  * `schema-too-new` when a newer version wrote it.
  */
-export function openSqliteStore(path: string): Store {
+export function openSqliteStore(path: string, settings: StoreSettings = {}): Store {
+  const { retention = everything, observer = nobody } = settings;
   const releaseOwnership = path === ':memory:' ? () => {} : own(path);
   try {
-    const database = guarded(`opening the database ${path}`, () => open(path));
+    const database = guarded(`opening the database ${path}`, () => openForWriting(path));
     migrate(database, path);
-    return createStore(database, releaseOwnership);
+    if (path === ':memory:') return createStore(...inLine(database, retention, observer), releaseOwnership);
+    database.close();
+    const data = { path, retention };
+    const writer = startSide({ ...data, side: 'writer' }, observer);
+    const reader = startSide({ ...data, side: 'reader' }, observer);
+    return createStore(writer, reader, releaseOwnership);
   } catch (error) {
     releaseOwnership();
     throw error;
   }
-}
-
-function open(path: string): Database.Database {
-  const database = new Database(path, { timeout: 5000 });
-  // The page size takes effect before the first table only; all else belongs to the connection.
-  database.exec(
-    'PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
-  );
-  return database;
 }
 
 /**
@@ -56,153 +66,74 @@ function own(path: string): () => void {
   return () => lock.close();
 }
 
-function createStore(database: Database.Database, releaseOwnership: () => void): Store {
-  const statements = {
-    putRun: database.prepare(
-      `INSERT INTO runs (id, description, progress) VALUES (?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET description = excluded.description, progress = excluded.progress`,
-    ),
-    putProgress: database.prepare('UPDATE runs SET progress = ? WHERE number = ?'),
-    numberOf: database.prepare('SELECT number FROM runs WHERE id = ?'),
-    putFrame: database.prepare('INSERT INTO frames (run, sequence, step, bytes) VALUES (?, ?, ?, ?)'),
-    putAlert: database.prepare(
-      'INSERT INTO alerts (id, run, alert) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET alert = excluded.alert',
-    ),
-    probe: database.prepare('UPDATE probe SET writes = writes + 1'),
-    runs: database.prepare('SELECT id, description, progress FROM runs ORDER BY number'),
-    latestFrame: database.prepare('SELECT bytes FROM frames WHERE run = ? ORDER BY sequence DESC LIMIT 1'),
-    frameAt: database.prepare(
-      'SELECT bytes FROM frames WHERE run = ? AND step <= ? ORDER BY step DESC, sequence DESC LIMIT 1',
-    ),
-    countFrames: database.prepare(
-      'SELECT count(*) AS frames FROM frames WHERE run = ? AND step BETWEEN ? AND ? AND sequence <= ?',
-    ),
-    frames: database.prepare(
-      `SELECT step, sequence, bytes FROM frames WHERE run = ? AND (step, sequence) > (?, ?) AND step <= ? AND sequence <= ?
-       ORDER BY step, sequence LIMIT ${pageFrames}`,
-    ),
-    alerts: database.prepare('SELECT alert FROM alerts ORDER BY number DESC LIMIT ?'),
-    alertsOfRun: database.prepare('SELECT alert FROM alerts WHERE run = ? ORDER BY number DESC LIMIT ?'),
-  };
-  /** Numbers and last written descriptions, so that a frame's transaction rewrites a run's progress only. */
-  const known = new Map<string, { readonly number: number; readonly description: RunRecord['description'] }>();
-
-  function numberOf(runId: string): number | undefined {
-    return known.get(runId)?.number ?? (statements.numberOf.get(runId) as { number: number } | undefined)?.number;
-  }
-
-  function putRun({ id, description, progress }: RunRecord): number {
-    const before = known.get(id);
-    if (before?.description === description) {
-      statements.putProgress.run(JSON.stringify(progress), before.number);
-      return before.number;
-    }
-    statements.putRun.run(id, JSON.stringify(description), JSON.stringify(progress));
-    return (statements.numberOf.get(id) as { number: number }).number;
-  }
-
-  const write = database.transaction((batch: Batch): Map<string, number> => {
-    const numbers = new Map(batch.runs.map((run) => [run.id, putRun(run)]));
-    const runNumber = (runId: string): number => {
-      const number = numbers.get(runId) ?? numberOf(runId);
-      if (number === undefined) throw new Error(`run ${runId} is not in the store`);
-      return number;
-    };
-    for (const frame of batch.frames)
-      statements.putFrame.run(runNumber(frame.runId), frame.sequence, frame.step, frame.bytes);
-    for (const alert of batch.alerts) statements.putAlert.run(alert.id, runNumber(alert.runId), JSON.stringify(alert));
-    return numbers;
+function inLine(database: Database.Database, retention: Retention, observer: StoreObserver): [SideThread, SideThread] {
+  const side = (methods: object): SideThread => ({
+    call: async (method, args) =>
+      (methods as Record<string, (...values: unknown[]) => never>)[method]?.(...args) as never,
+    close: async () => (methods as { close(): void }).close(),
   });
+  const writer = createWriterSide(database, retention, observer);
+  return [side(writer), side({ ...createReaderSide(database), close: () => {} })];
+}
+
+function createStore(writer: SideThread, reader: SideThread, releaseOwnership: () => void): Store {
+  /** The descriptions last written, so that a frame's transaction rewrites a run's progress only. */
+  const written = new Map<string, RunDescription>();
+  let closing: Promise<void> | undefined;
+
+  async function* pages(runId: string, range: StepRange): AsyncIterable<DecodedFrame[]> {
+    for (let request: PageRequest | undefined = firstPage(range); request !== undefined; ) {
+      const page: FramePage = await reader.call('page', [runId, range, request]);
+      if (page.frames.length > 0) yield page.frames.map(decode);
+      request = page.next;
+    }
+  }
+
+  async function close(): Promise<void> {
+    await reader.close(); // first: the last one to close brings the log into the database
+    await writer.close();
+    releaseOwnership();
+  }
 
   return {
     async commit(batch) {
-      const numbers = guarded('writing a batch', () => write.immediate(batch));
-      // After the commit only: a rolled-back run has no number.
-      for (const run of batch.runs) {
-        const number = numbers.get(run.id);
-        if (number !== undefined) known.set(run.id, { number, description: run.description });
-      }
+      const packed = packBatch(batch, written);
+      await writer.call('commit', [packed], [packed.frames.bytes.buffer]);
+      for (const { id, description } of batch.runs) written.set(id, description);
     },
-    async probe() {
-      guarded('a trial write', () => statements.probe.run());
+    probe: (bytes) => writer.call('probe', [bytes]),
+    async deleteRun(runId) {
+      await writer.call('deleteRun', [runId]);
+      written.delete(runId);
     },
     async runs() {
-      const rows = guarded('reading the runs', () => statements.runs.all()) as {
-        id: string;
-        description: string;
-        progress: string;
-      }[];
-      return rows.map((row) => ({
-        id: row.id,
-        description: JSON.parse(row.description),
-        progress: JSON.parse(row.progress),
+      const rows = await reader.call<Record<keyof RunRecord, string>[]>('runs', []);
+      return rows.map(({ id, description, progress }) => ({
+        id,
+        description: JSON.parse(description),
+        progress: JSON.parse(progress),
       }));
     },
     async latestFrame(runId) {
-      return guarded('reading a frame', () => toFrame(statements.latestFrame.get(numberOf(runId) ?? -1)));
+      const bytes = await reader.call<ArrayBuffer | undefined>('latestFrame', [runId]);
+      return bytes === undefined ? undefined : decode(bytes);
     },
     async frameAt(runId, step) {
-      return guarded('reading a frame', () => toFrame(statements.frameAt.get(numberOf(runId) ?? -1, step)));
+      const bytes = await reader.call<ArrayBuffer | undefined>('frameAt', [runId, step]);
+      return bytes === undefined ? undefined : decode(bytes);
     },
-    async countFrames(runId, { from, to, lastSequence }) {
-      const row = guarded('counting frames', () =>
-        statements.countFrames.get(numberOf(runId) ?? -1, from, to, lastSequence),
-      );
-      return (row as { frames: number }).frames;
-    },
-    async *frames(runId, range) {
-      const number = numberOf(runId);
-      if (number === undefined) return;
-      yield* pages(statements.frames, number, range);
-    },
+    countFrames: (runId, range) => reader.call('countFrames', [runId, range]),
+    frames: pages,
+    expiredFrames: (runId) => reader.call('expiredFrames', [runId]),
+    series: (request: SeriesRequest) => reader.call('series', [request]),
     async alerts({ runId, limit }) {
-      const rows = guarded('reading alerts', () =>
-        runId === undefined ? statements.alerts.all(limit) : statements.alertsOfRun.all(numberOf(runId) ?? -1, limit),
-      );
-      return (rows as { alert: string }[]).map((row) => JSON.parse(row.alert) as Alert);
+      const rows = await reader.call<string[]>('alerts', [runId, limit]);
+      return rows.map((alert) => JSON.parse(alert) as Alert);
     },
-    async close() {
-      database.close();
-      releaseOwnership();
-    },
+    close: () => (closing ??= close()),
   };
 }
 
-async function* pages(
-  statement: Database.Statement,
-  run: number,
-  { from, to, lastSequence }: StepRange,
-): AsyncIterable<DecodedFrame[]> {
-  let after = { step: from, sequence: -1 };
-  for (;;) {
-    const { step, sequence } = after;
-    const rows = guarded('reading frames', () => statement.all(run, step, sequence, to, lastSequence)) as {
-      step: number;
-      sequence: number;
-    }[];
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    after = last;
-    yield rows.map((row) => toFrame(row) as DecodedFrame);
-    if (rows.length < pageFrames) return;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-/** libsql gives blobs as ArrayBuffer. */
-function toFrame(row: unknown): DecodedFrame | undefined {
-  return row === undefined ? undefined : decodeFrame(new Uint8Array((row as { bytes: ArrayBuffer }).bytes));
-}
-
-function guarded<Result>(doing: string, action: () => Result): Result {
-  try {
-    return action();
-  } catch (cause) {
-    if (cause instanceof OutlierscopeError) throw cause;
-    throw new OutlierscopeError(`the store failed while ${doing}: ${messageOf(cause)}`, {
-      code: 'store-failed',
-      hint: 'check that the disk has room and that the database file and its folder are writable',
-      cause,
-    });
-  }
+function decode(bytes: ArrayBuffer): DecodedFrame {
+  return decodeFrame(new Uint8Array(bytes));
 }

@@ -5,8 +5,9 @@
  * step (a run that went back to a checkpoint) by ascending sequence.
  * Ownership: one store object of one process owns a database; opening it a second time fails. Records and frames handed in or out
  * are never changed by either side.
- * Concurrency: one `commit` at a time (the writer sees to it); reads may overlap with it and see whole batches only.
- * A long read is an async iterator of pages, so nobody waits for it and an implementation may move to a worker thread.
+ * Concurrency: one `commit` or `deleteRun` at a time (the writer sees to it); reads may overlap with it and see whole batches only,
+ * and never make it wait. A long read is an async iterator of pages, so nobody waits for it.
+ * Retention: the oldest frames of a run may go, the roll-ups that `series` reads stay. A run's latest frame stays too.
  * Errors: every method may reject with an OutlierscopeError of code `store-failed`; nothing of a rejected batch is kept.
  */
 import type { DecodedFrame } from '../src/frame.ts';
@@ -16,18 +17,24 @@ import type { RunRecord } from './run-record.ts';
 export interface Store {
   /** Writes everything of a batch or nothing; resolves once it survives a power cut. */
   commit(batch: Batch): Promise<void>;
-  /** Writes and reads a little: resolves when the store takes writes again. */
-  probe(): Promise<void>;
+  /** Writes that many bytes and forgets them: resolves when the store takes writes again. */
+  probe(bytes: number): Promise<void>;
+  /** Removes a run with all that is kept of it, at once for readers; its room is given back by and by. */
+  deleteRun(runId: string): Promise<void>;
   /** Every run, in the order in which they first said hello. */
   runs(): Promise<RunRecord[]>;
   /** The frame of the highest sequence number, or undefined for a run without frames. */
   latestFrame(runId: string): Promise<DecodedFrame | undefined>;
-  /** The last frame at or before a step, or undefined. */
+  /** The last frame at or before a step that is still kept, or undefined. */
   frameAt(runId: string, step: number): Promise<DecodedFrame | undefined>;
   /** How many frames lie in a range of steps. */
   countFrames(runId: string, range: StepRange): Promise<number>;
   /** The frames of a range of steps, page by page. */
   frames(runId: string, range: StepRange): AsyncIterable<readonly DecodedFrame[]>;
+  /** How many frames of a run retention has deleted. */
+  expiredFrames(runId: string): Promise<number>;
+  /** One series of a run as JSON text (docs/api.md, Series), made where it is read: a long one takes a while. */
+  series(request: SeriesRequest): Promise<Uint8Array>;
   /** Alerts, those that began last first; at most `limit`. */
   alerts(query: { readonly runId?: string; readonly limit: number }): Promise<Alert[]>;
   close(): Promise<void>;
@@ -58,4 +65,31 @@ export interface StepRange {
   readonly to: number;
   /** Last sequence number, inclusive: fixes the range while the run goes on. */
   readonly lastSequence: number;
+}
+
+export interface SeriesRequest {
+  readonly runId: string;
+  readonly sites: readonly string[];
+  readonly metrics: readonly string[];
+  readonly scalars: readonly string[];
+  /** One of the metrics or of the scalars. */
+  readonly name: string;
+  /** Most points. */
+  readonly points: number;
+  readonly range: StepRange;
+}
+
+/** How much of a run's frames is kept; what is beyond is deleted in the background, oldest first. */
+export interface Retention {
+  /** Milliseconds since a frame was stored. */
+  readonly age: number | undefined;
+  /** Bytes of a run's frames. */
+  readonly bytes: number | undefined;
+}
+
+/** Told of what the store does by itself. */
+export interface StoreObserver {
+  expired(frames: number): void;
+  /** Background work failed; it is tried again later. */
+  troubled(error: Error): void;
 }

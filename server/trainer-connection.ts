@@ -29,6 +29,11 @@ import { type AdmitRun, checkRunLimits } from './run-limits.ts';
 export interface TrainerSocket {
   send(text: string): void;
   close(code: number, reason: string): void;
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+  /** Bytes given to `send` that the peer has not taken yet. */
+  readonly bufferedAmount: number;
 }
 
 export interface TrainerConnection extends Source {
@@ -60,6 +65,9 @@ export interface TrainerConnectionParts {
 
 export const helloTimeoutMilliseconds = 10_000;
 
+/** A trainer that leaves more than this unread is stuck: it would get what it missed on its next connection. */
+const stuckBytes = 1024 * 1024;
+
 /** What is counted, unless a refusal says it more exactly. */
 const faults = {
   malformed: 'malformed',
@@ -79,6 +87,8 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   let declared: Hello | undefined;
   let principal: Principal | undefined;
   let trusted = true;
+  /** Nothing is read until what the trainer sent is written. */
+  let waiting = false;
   const helloTimer = setTimeout(
     () => fault('helloExpected', `no hello within ${helloTimeoutMilliseconds / 1000} s`),
     helloTimeoutMilliseconds,
@@ -96,6 +106,7 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     clearTimeout(helloTimer);
     principal?.ended.removeEventListener('abort', withdrawn);
     state = 'ended';
+    if (waiting) socket.resume(); // A closing handshake has to be read too.
     if (declared !== undefined && parts.release(declared.runId, connection))
       parts.submit({ kind: 'silence', source: connection });
   }
@@ -110,7 +121,11 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   }
 
   function say(message: ServerMessage): void {
-    if (state !== 'ended') socket.send(JSON.stringify(message));
+    if (state === 'ended') return;
+    if (socket.bufferedAmount > stuckBytes) {
+      health.peerErrors.inc();
+      socket.terminate();
+    } else socket.send(JSON.stringify(message));
   }
 
   /** Closes for an error of the trainer's making, or of our own. */
@@ -244,6 +259,15 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     retryLater() {
       trusted = false;
       fault('serverError', 'the store failed: connect again later');
+    },
+    wait() {
+      if (state === 'ended' || waiting) return;
+      waiting = true;
+      socket.pause();
+    },
+    readOn() {
+      if (state !== 'ended' && waiting) socket.resume();
+      waiting = false;
     },
   };
   return connection;

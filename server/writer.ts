@@ -3,18 +3,22 @@
  * A failed transaction leaves no trace: its records are forgotten and its trainers are told to come back.
  */
 import { messageOf } from '../src/errors.ts';
-import { type Operation, type PlanParts, planBatch } from './plan.ts';
+import { type Operation, type PlanParts, planBatch, type Source } from './plan.ts';
 import { afterSilence } from './run-record.ts';
 import type { Batch, Store } from './store.ts';
 
 export interface Writer {
   /** Queues an operation; false when the queue is full and the operation was not taken. Silences are always taken. */
   submit(operation: Operation): boolean;
+  /** Removes a run and all that is kept of it, unless its trainer is connected. */
+  deleteRun(runId: string): Promise<Deletion>;
   /** Resolves when everything that was queued is written or failed. */
   drain(): Promise<void>;
   /** Why the last transaction failed; undefined while the store takes writes. After a failure it tries the store again. */
   trouble(): Promise<string | undefined>;
 }
+
+export type Deletion = 'deleted' | 'unknown' | 'connected';
 
 export interface WriterParts extends PlanParts {
   readonly store: Store;
@@ -22,18 +26,31 @@ export interface WriterParts extends PlanParts {
 
 const mostBatchBytes = 16 * 1024 * 1024;
 const mostQueuedBytes = 256 * 1024 * 1024;
+/** With more than this in the queue a trainer is not read from, so that it cannot fill the queue for all. */
+const mostBytesOfOne = 4 * 1024 * 1024;
 
 export function createWriter(parts: WriterParts): Writer {
   const { store, runs, health, now } = parts;
   let queue: Operation[] = [];
   let queuedBytes = 0;
+  const bytesOf = new Map<Source, number>();
+  let deletions: (() => Promise<void>)[] = [];
   let running: Promise<void> | undefined;
   let failure: string | undefined;
+  /** Of the frames that could not be written last: there must be room for as many before all is well. */
+  let failedBytes = 0;
 
   async function run(): Promise<void> {
     // One turn of the event loop lets every connection that has something to say join the transaction.
     await new Promise((resolve) => setImmediate(resolve));
-    while (queue.length > 0) await write(nextBatch());
+    while (queue.length > 0 || deletions.length > 0) {
+      const due = deletions;
+      deletions = [];
+      for (const remove of due) await remove();
+      const batch = nextBatch();
+      await write(batch);
+      release(batch);
+    }
     running = undefined;
   }
 
@@ -47,11 +64,34 @@ export function createWriter(parts: WriterParts): Writer {
     return batch;
   }
 
+  /** What a trainer sent is written or failed: it is read from again. */
+  function release(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      const { source } = operation;
+      const before = bytesOf.get(source) ?? 0;
+      const after = before - sizeOf(operation);
+      if (after > 0) bytesOf.set(source, after);
+      else bytesOf.delete(source);
+      if (before > mostBytesOfOne && after <= mostBytesOfOne) source.readOn();
+    }
+  }
+
+  async function remove(runId: string): Promise<Deletion> {
+    const record = runs.get(runId);
+    if (record === undefined) return 'unknown';
+    if (record.progress.state === 'connected') return 'connected';
+    await store.deleteRun(runId);
+    runs.forget(runId);
+    parts.audience.runDeleted(runId);
+    return 'deleted';
+  }
+
   async function write(operations: readonly Operation[]): Promise<void> {
     const plan = planBatch(operations, parts);
     try {
       await commit(plan.batch);
     } catch (error) {
+      failedBytes = plan.batch.frames.reduce((bytes, frame) => bytes + frame.bytes.byteLength, 0);
       giveUp(operations, error);
       return;
     }
@@ -72,7 +112,9 @@ export function createWriter(parts: WriterParts): Writer {
     await store.commit(batch);
     endTimer();
     health.batchFrames.observe(batch.frames.length);
-    if (failure !== undefined) console.error('outlierscope server: the store takes writes again');
+    // Where no frame fits, the news that its trainer is gone may.
+    if (failure === undefined || (failedBytes > 0 && batch.frames.length === 0)) return;
+    console.error('outlierscope server: the store takes writes again');
     failure = undefined;
   }
 
@@ -94,8 +136,18 @@ export function createWriter(parts: WriterParts): Writer {
       if (queuedBytes + bytes > mostQueuedBytes && operation.kind !== 'silence') return false;
       queue.push(operation);
       queuedBytes += bytes;
+      const ofOne = (bytesOf.get(operation.source) ?? 0) + bytes;
+      bytesOf.set(operation.source, ofOne);
+      if (ofOne > mostBytesOfOne) operation.source.wait();
       running ??= run();
       return true;
+    },
+    deleteRun(runId) {
+      return new Promise((resolve, reject) => {
+        // Between two transactions, as records and numbers of runs change with it.
+        deletions.push(() => remove(runId).then(resolve, reject));
+        running ??= run();
+      });
     },
     async drain() {
       while (running !== undefined) await running;
@@ -103,7 +155,7 @@ export function createWriter(parts: WriterParts): Writer {
     async trouble() {
       if (failure === undefined) return undefined;
       try {
-        await store.probe();
+        await store.probe(failedBytes);
         failure = undefined;
       } catch (error) {
         failure = messageOf(error);

@@ -70,10 +70,8 @@ export function isMeasured(array: Float32Array | Float64Array, index: number): b
 /** One metric at every site of a frame, the absent ones still absent. */
 export function columnOf(values: Float32Array, column: number, metrics: number): Float32Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const taken = Uint32Array.from(
-    { length: values.length / metrics },
-    (_, site) => bits[site * metrics + column] as number,
-  );
+  const taken = new Uint32Array(values.length / metrics);
+  for (let site = 0, index = column; site < taken.length; site++, index += metrics) taken[site] = bits[index] as number;
   return new Float32Array(taken.buffer);
 }
 
@@ -136,7 +134,7 @@ export interface DecodedFrame {
 }
 
 /**
- * Decodes a frame; the arrays are copies, so the message's buffer may be reused.
+ * Decodes a frame. The message is copied once, as a whole, and the arrays lie in that copy: the message's buffer may be reused.
  * @throws OutlierscopeError naming what is wrong: kind, version, length, or a sequence, step or time out of range.
  */
 export function decodeFrame(bytes: Uint8Array): DecodedFrame {
@@ -157,24 +155,21 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
   const expected = frameBytes(shape) - headerBytes + start;
   if (bytes.byteLength < expected)
     throw malformed(`${bytes.byteLength} bytes are fewer than the ${expected} that its header asks for`);
-  let offset = start;
-  const take = (byteLength: number): ArrayBuffer => {
-    // Not `bytes.slice`: a Buffer of Node shares its memory with what its slice gives.
-    const part = new Uint8Array(byteLength);
-    part.set(bytes.subarray(offset, offset + byteLength));
-    offset += byteLength;
-    return part.buffer;
-  };
+  // Not `bytes.slice`: a Buffer of Node shares its memory with what its slice gives.
+  const { buffer } = new Uint8Array(bytes.subarray(0, expected));
+  const valuesAt = start + 8 * shape.scalars;
+  const indicesAt = valuesAt + 4 * shape.sites * shape.metrics;
+  const neurons = shape.sites * shape.topNeurons;
   const frame: Frame = {
     sequence: count('sequence', view.getFloat64(16, true)),
     step: count('step', view.getFloat64(24, true)),
     time: moment(view.getFloat64(32, true)),
-    scalars: new Float64Array(take(8 * shape.scalars)),
-    values: new Float32Array(take(4 * shape.sites * shape.metrics)),
+    scalars: new Float64Array(buffer, start, shape.scalars),
+    values: new Float32Array(buffer, valuesAt, shape.sites * shape.metrics),
     topNeurons: {
       count: shape.topNeurons,
-      indices: new Uint32Array(take(4 * shape.sites * shape.topNeurons)),
-      shares: new Float32Array(take(4 * shape.sites * shape.topNeurons)),
+      indices: new Uint32Array(buffer, indicesAt, neurons),
+      shares: new Float32Array(buffer, indicesAt + 4 * neurons, neurons),
     },
   };
   return { frame, shape };

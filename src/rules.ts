@@ -42,8 +42,13 @@ export interface Observation {
   readonly step: number;
   readonly time: number;
   readonly sites: readonly Site[];
-  /** The metric's value at a site, NaN where it was not measured. */
-  readonly value: (metric: string, site: number) => number;
+  /** The site of the largest value of a metric, by its index, and that value; undefined where none was measured. */
+  readonly largest: (metric: string) => Largest | undefined;
+}
+
+export interface Largest {
+  readonly site: number;
+  readonly value: number;
 }
 
 /** Where one rule stands for one run. */
@@ -70,7 +75,7 @@ export function evaluateRules(rules: readonly Rule[], observation: Observation, 
   const transitions: Alert[] = [];
   for (const rule of rules) {
     const before = state[rule.name] ?? quiet;
-    const worst = highest(rule.metric, observation);
+    const worst = observation.largest(rule.metric);
     const after = worst === undefined ? before : step(rule, before, worst, observation);
     next[rule.name] = after;
     if (after.alert !== null && before.alert === null) transitions.push(after.alert);
@@ -87,25 +92,11 @@ export function evaluateRules(rules: readonly Rule[], observation: Observation, 
   return { state: next, transitions };
 }
 
-interface Worst {
-  readonly site: Site;
-  readonly value: number;
-}
-
-function highest(metric: string, { sites, value }: Observation): Worst | undefined {
-  let worst: Worst | undefined;
-  for (const [index, site] of sites.entries()) {
-    const candidate = value(metric, index);
-    if (!Number.isNaN(candidate) && (worst === undefined || candidate > worst.value))
-      worst = { site, value: candidate };
-  }
-  return worst;
-}
-
-function step(rule: Rule, before: RuleState, worst: Worst, { runId, step, time }: Observation): RuleState {
+function step(rule: Rule, before: RuleState, worst: Largest, { runId, step, time, sites }: Observation): RuleState {
   const above = worst.value > rule.above ? before.above + 1 : 0;
   const below = worst.value < rule.resolveBelow ? before.below + 1 : 0;
   if (before.alert === null && above >= rule.frames) {
+    const site = sites[worst.site]?.name ?? '';
     const alert: Alert = {
       type: 'alert',
       id: `${runId}/${rule.name}/${step}`,
@@ -114,13 +105,13 @@ function step(rule: Rule, before: RuleState, worst: Worst, { runId, step, time }
       severity: rule.severity,
       runId,
       metric: rule.metric,
-      site: worst.site.name,
+      site,
       value: worst.value,
       step,
       startedAt: time,
       startedStep: step,
       endedAt: null,
-      summary: `${rule.metric} is ${worst.value.toPrecision(3)} at ${worst.site.name}, above ${rule.above} for ${rule.frames} sampled steps`,
+      summary: `${rule.metric} is ${worst.value.toPrecision(3)} at ${site}, above ${rule.above} for ${rule.frames} sampled steps`,
       why: rule.why,
       next: rule.next,
     };

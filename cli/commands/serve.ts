@@ -16,6 +16,8 @@ interface Flags {
   readonly trustedProxy: readonly string[];
   readonly limit: Readonly<Record<string, number>>;
   readonly insecure?: boolean;
+  readonly retentionDays?: number;
+  readonly retentionBytes?: number;
 }
 
 const afterHelp = `
@@ -83,6 +85,16 @@ export function serveCommand(): Command {
         .default({}, 'see below'),
     )
     .option('--insecure', 'listen beyond loopback without a token')
+    .addOption(
+      new Option('--retention-days <number>', 'days that frames are kept; roll-ups stay (default: for ever)')
+        .env('OUTLIERSCOPE_RETENTION_DAYS')
+        .argParser(toAmount),
+    )
+    .addOption(
+      new Option('--retention-bytes <number>', 'bytes of frames kept of each run; roll-ups stay (default: all)')
+        .env('OUTLIERSCOPE_RETENTION_BYTES')
+        .argParser(toAmount),
+    )
     .addHelpText('after', afterHelp)
     .action(serve);
 }
@@ -160,6 +172,11 @@ function pick<Key extends keyof Flags>(flags: Flags, names: readonly Key[]): Pic
 function toPort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new InvalidArgumentError('must be a number from 0 to 65535');
+  return Number(text);
+}
+
+function toAmount(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('must be a number above 0');
   return Number(text);
 }
 

@@ -24,7 +24,7 @@ test('the example is a rule that fires', () => {
   const site = { name: 'h0', kind: 'residual', path: 'h0', width: 8 } as const;
   let state: RulesState = {};
   const fired = [1, 2, 3].map((step) => {
-    const observation = { runId: 'r', step, time: step, sites: [site], value: () => 0.99 };
+    const observation = { runId: 'r', step, time: step, sites: [site], largest: () => ({ site: 0, value: 0.99 }) };
     const evaluation = evaluateRules([rule], observation, state);
     state = evaluation.state;
     return evaluation.transitions.length;

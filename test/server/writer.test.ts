@@ -21,6 +21,7 @@ import { frameOf, helloOf } from './trainer.ts';
 class HeldStore {
   readonly batches: Batch[] = [];
   readonly #ends: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  readonly deleted: string[] = [];
   broken = false;
 
   commit(batch: Batch): Promise<void> {
@@ -29,6 +30,10 @@ class HeldStore {
   }
   async probe(): Promise<void> {
     if (this.broken) throw new Error('disk full');
+  }
+  async deleteRun(id: string): Promise<void> {
+    if (this.broken) throw new Error('disk full');
+    this.deleted.push(id);
   }
   /** Ends the oldest commit that is under way, once there is one. */
   async end(error?: Error): Promise<void> {
@@ -57,6 +62,7 @@ beforeEach(() => {
     runChanged: ({ id, progress }) => told.push(`run ${id} ${progress.state}`),
     frameStored: ({ id }, { sequence }) => told.push(`frame ${id} ${sequence}`),
     alertChanged: ({ id, state }) => told.push(`alert ${id} ${state}`),
+    runDeleted: (id) => told.push(`deleted ${id}`),
   };
   writer = createWriter({
     store: store as unknown as Store,
@@ -73,7 +79,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function connection(sent: string[]): TrainerConnection {
+function connection(sent: string[], bufferedAmount = 0): TrainerConnection {
   return createTrainerConnection({
     socket: {
       send: (text) => {
@@ -81,6 +87,10 @@ function connection(sent: string[]): TrainerConnection {
         sent.push(`${message.type} ${message.lastSequence ?? ''}`.trim());
       },
       close: (code) => sent.push(`close ${code}`),
+      terminate: () => sent.push('terminate'),
+      pause: () => sent.push('pause'),
+      resume: () => sent.push('resume'),
+      bufferedAmount,
     },
     limits: defaultLimits,
     authorise: () => everyone,
@@ -203,6 +213,8 @@ test('a fault of our own in one notice does not keep the others from theirs', as
     goodbye() {},
     refuse() {},
     retryLater() {},
+    wait() {},
+    readOn() {},
   };
   const sent: string[] = [];
   writer.submit({ kind: 'hello', source: broken, hello: helloOf('a') });
@@ -220,7 +232,63 @@ test('the queue is bounded: a trainer is sent away when the store is too slow', 
   const large = new Uint8Array(16 * 1024 * 1024);
   large.set(frame(0)); // What follows the last array is ignored, but it takes room.
   for (let count = 0; count < 17; count++) trainer.receiveFrame(large);
-  expect(sent).toEqual([`close ${closeCodes.overloaded}`]);
+  expect(sent).toEqual(['pause', 'resume', `close ${closeCodes.overloaded}`]);
+});
+
+test('a trainer with much in the queue is not read from until that is written', async () => {
+  const sent: string[] = [];
+  const trainer = connection(sent);
+  trainer.receiveText(hello('a'));
+  await vi.waitFor(() => expect(store.batches).toHaveLength(1));
+  const large = new Uint8Array(3 * 1024 * 1024);
+  for (const sequence of [0, 1]) {
+    large.set(frame(sequence));
+    trainer.receiveFrame(large.slice());
+  }
+  expect(sent).toEqual(['pause']);
+  await store.end();
+  expect(sent).toEqual(['pause', 'welcome -1']);
+  await store.end();
+  expect(sent).toEqual(['pause', 'welcome -1', 'acknowledge 1', 'resume']);
+});
+
+test('a trainer that does not read what it is told is dropped, and its run falls silent', async () => {
+  const sent: string[] = [];
+  const trainer = connection(sent, 2 * 1024 * 1024);
+  trainer.receiveText(hello('a'));
+  await store.end();
+  expect(sent).toEqual(['terminate']);
+  expect((await health.peerErrors.get()).values[0]?.value).toBe(1);
+});
+
+describe('the deletion of a run', () => {
+  test('happens between transactions, and tells who watches', async () => {
+    const trainer = connection([]);
+    trainer.receiveText(hello('a'));
+    trainer.receiveText(JSON.stringify({ type: 'bye', outcome: 'finished' }));
+    const early = writer.deleteRun('a');
+    await store.end();
+    expect(await early).toBe('unknown'); // It came before the hello was written.
+    expect(await writer.deleteRun('a')).toBe('deleted');
+    expect([store.deleted, runs.get('a'), told.at(-1)]).toEqual([['a'], undefined, 'deleted a']);
+  });
+
+  test('is refused while its trainer is connected', async () => {
+    connection([]).receiveText(hello('a'));
+    await store.end();
+    expect(await writer.deleteRun('a')).toBe('connected');
+    expect(store.deleted).toEqual([]);
+  });
+
+  test('that fails leaves the run', async () => {
+    const trainer = connection([]);
+    trainer.receiveText(hello('a'));
+    trainer.receiveText(JSON.stringify({ type: 'bye', outcome: 'finished' }));
+    await store.end();
+    store.broken = true;
+    await expect(writer.deleteRun('a')).rejects.toThrow('disk full');
+    expect(runs.get('a')).toBeDefined();
+  });
 });
 
 test('who says no hello in time is sent away', () => {
