@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
-import { type Alert, limits } from '../src/messages.ts';
+import { type Action, type ActionResult, type Alert, limits } from '../src/messages.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
 import type { Operation } from './plan.ts';
@@ -13,6 +13,8 @@ export interface Ingest {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Tells the run's trainer, if it is connected. */
   sendAlert(alert: Alert): void;
+  /** Asks the run's trainer to do something; false when it is not connected. What it answers goes to `onActionResult`. */
+  sendAction(runId: string, action: Action): boolean;
   /** From now on what trainers send is not read. */
   stopReading(): void;
   /** Closes every connection; trainers will come back. Resolves when all are closed. */
@@ -24,13 +26,15 @@ export interface Ingest {
 export interface IngestParts {
   readonly token: string | undefined;
   readonly submit: (operation: Operation) => boolean;
+  /** Hears what trainers answer to actions. */
+  readonly onActionResult?: (runId: string, result: ActionResult) => void;
   readonly health: Health;
   readonly now: () => number;
 }
 
 const heartbeatMilliseconds = 15_000;
 
-export function createIngest({ token, submit, health, now }: IngestParts): Ingest {
+export function createIngest({ token, submit, onActionResult = () => {}, health, now }: IngestParts): Ingest {
   const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: limits.frameBytes });
   const stopHeartbeat = keepHeartbeat(server, heartbeatMilliseconds, () => health.peerErrors.inc());
   const connections = new Map<string, TrainerConnection>();
@@ -48,7 +52,16 @@ export function createIngest({ token, submit, health, now }: IngestParts): Inges
 
   server.on('connection', (socket: WebSocket) => {
     health.trainers.inc();
-    const connection = createTrainerConnection({ socket, token, submit, claim, release, health, now });
+    const connection = createTrainerConnection({
+      socket,
+      token,
+      submit,
+      claim,
+      release,
+      onActionResult,
+      health,
+      now,
+    });
     socket.on('message', (data, isBinary) => {
       if (!reading) return;
       if (isBinary) connection.receiveFrame(toBytes(data));
@@ -70,6 +83,11 @@ export function createIngest({ token, submit, health, now }: IngestParts): Inges
       server.handleUpgrade(request, socket, head, (upgraded) => server.emit('connection', upgraded, request));
     },
     sendAlert: (alert) => connections.get(alert.runId)?.sendAlert(alert),
+    sendAction(runId, action) {
+      const connection = connections.get(runId);
+      connection?.sendAction(action);
+      return connection !== undefined;
+    },
     stopReading() {
       reading = false;
     },
