@@ -74,7 +74,8 @@ export class Courier {
       delivered: recorded,
       dropped: this.accepted - recorded + this.droppedBefore,
     };
-    return { ...(own ?? alone), recorded, recovered: this.recovered, diskFaults: disk.faults };
+    const recovered = this.recovered + (this.recovery?.sender.report().delivered ?? 0);
+    return { ...(own ?? alone), recorded, recovered, diskFaults: disk.faults };
   }
 
   private close({ outcome, deadlineMilliseconds, dropped = 0 }: DeliveryCommand & { kind: 'close' }): void {

@@ -5,6 +5,7 @@ import type { Disk } from './disk.ts';
 import { RecordFile } from './record-file.ts';
 import { readRecordedRuns } from './recorded-runs.ts';
 import type { BaseKeeper, RestoredRun } from './sender.ts';
+import { isRunFolder } from './spool.ts';
 import { lockFolder } from './spool-lock.ts';
 
 /** A folder of the spool whose process is gone. */
@@ -29,14 +30,13 @@ const stays = 'it stays there';
 /** The folders that no living process has, oldest first. From here on they are this process's. */
 export function claimLeftovers(spool: string, disk: Disk): Leftover[] {
   const names = disk.attempt(reading, stays, () => readdirSync(spool).sort()) ?? [];
-  return names.flatMap((name) => {
+  return names.filter(isRunFolder).flatMap((name) => {
     const leftover = disk.attempt(reading, stays, () => claim(join(spool, name), disk));
     return leftover === undefined ? [] : [leftover];
   });
 }
 
 function claim(folder: string, disk: Disk): Leftover | undefined {
-  if (!statSync(folder).isDirectory()) return undefined;
   const unlock = lockFolder(folder);
   if (unlock === undefined) return undefined;
   // Whoever had it may have finished, and removed it, in the meantime.

@@ -166,15 +166,23 @@ export class Spool implements Keeper {
 
 function makeFolder(spool: string): { folder: string; unlock: () => void } {
   for (let attempt = 0; attempt < 10; attempt++) {
-    // Names in the order of their beginnings.
-    const time = new Date().toISOString().replace(/[-:.]/g, '');
-    const folder = join(spool, `${time}-${randomUUID().slice(0, 8)}`);
+    const folder = join(spool, newFolderName());
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const unlock = lockFolder(folder);
     if (unlock !== undefined) return { folder, unlock };
     // Another process looked for leftovers at this very moment, and took the empty folder for one.
   }
   throw new Error(`cannot lock a folder of its own in ${spool}`);
+}
+
+/** Names in the order of their beginnings. */
+function newFolderName(): string {
+  return `${new Date().toISOString().replace(/[-:.]/g, '')}-${randomUUID().slice(0, 8)}`;
+}
+
+/** Whether a folder of the spool is a run's: others are somebody else's business. */
+export function isRunFolder(name: string): boolean {
+  return /^\d{8}T\d{9}Z-[0-9a-f]{8}$/.test(name);
 }
 
 class Segment implements Shelf {
