@@ -18,7 +18,7 @@ export type Mischief =
   /** After so many bytes the answers of the server are lost, and nobody is told. */
   | { readonly kind: 'mute'; readonly bytes: number };
 
-export interface Proxy {
+export interface BadNetwork {
   /** As trainers write it. */
   readonly url: string;
   /** Connections so far. */
@@ -27,7 +27,10 @@ export interface Proxy {
 }
 
 /** `plan` says what happens to each connection, counted from 0. */
-export async function startProxy(targetPort: () => number, plan: (connection: number) => Mischief): Promise<Proxy> {
+export async function startProxy(
+  targetPort: () => number,
+  plan: (connection: number) => Mischief,
+): Promise<BadNetwork> {
   let connections = 0;
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (trainer) => {
