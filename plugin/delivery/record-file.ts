@@ -14,12 +14,15 @@ export class RecordFile {
   /** Bytes of whole records. */
   size: number;
   private readonly descriptor: number;
+  /** A pipe keeps nothing, so there is nothing to wait for. */
+  private readonly isPipe: boolean;
   private isDirty = false;
   private isClosed = false;
 
   /** Creates the file with 'ax+'; with 'r' one that is there is read, with 'a+' added to, with 'a' a pipe. @throws what the file system says. */
   constructor(path: string, flags: 'ax+' | 'r' | 'a+' | 'a') {
     this.path = path;
+    this.isPipe = flags === 'a';
     this.descriptor = openSync(path, flags, 0o600); // it holds what the user's config says
     this.size = flags === 'a+' ? fstatSync(this.descriptor).size : 0;
   }
@@ -40,7 +43,7 @@ export class RecordFile {
       this.takeBack();
       throw error;
     }
-    this.isDirty = true;
+    this.isDirty = !this.isPipe;
     const offset = this.size + recordHeaderBytes;
     this.size = offset + payload.byteLength;
     return offset;

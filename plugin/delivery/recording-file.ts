@@ -28,7 +28,7 @@ export class RecordingFile {
 
   begin(hello: Hello): void {
     this.unwritten.push({ kind: 'hello', hello });
-    this.timer = setInterval(() => this.file?.sync((error) => this.failed(error)), 1000);
+    this.timer = setInterval(() => this.file?.sync((error) => this.disk.fault(writing, missing, error)), 1000);
     this.timer.unref();
   }
 
@@ -77,11 +77,6 @@ export class RecordingFile {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || number >= mostNames) throw error;
       }
     }
-  }
-
-  private failed(error: unknown): void {
-    // A pipe keeps nothing.
-    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') this.disk.fault(writing, missing, error);
   }
 }
 

@@ -139,7 +139,7 @@ describe('a recording', () => {
   });
 
   test('whose frames its hello does not explain is refused by the server, which says why', async () => {
-    const payload = encodeFrame(frameOf(0, { values: [1, 2, 3, 4, 5, 6] }), 3);
+    const payload = encodeFrame({ ...frameOf(0), values: new Float32Array(6) }, 3);
     writeFileSync(at('wrong'), Buffer.concat([recording('wrong', []), recordHeader('frame', payload), payload]));
     const ran = await importFiles(at('wrong'));
     expect(ran.code).toBe(1);
