@@ -1,4 +1,5 @@
 /** `outlierscope import`: hands recordings to a server as their trainers would have, over the protocol. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectWithHeartbeat } from '../../plugin/delivery/connect.ts';
 import { type RecordedRuns, readRecordedRuns } from '../../plugin/delivery/recorded-runs.ts';
 import { type RestoredRun, Sender } from '../../plugin/delivery/sender.ts';
@@ -36,6 +37,8 @@ export interface ImportReport {
 
 /** Longest wait for a server that takes nothing. */
 const patienceMilliseconds = 30_000;
+/** The same for one whose run is connected. */
+const patienceWithTrainer = 2000;
 const aheadBytes = 64 * 1024 * 1024;
 
 /**
@@ -81,18 +84,29 @@ function readRecording(file: string): RecordedRuns {
 
 /** A second connection of a run takes it over: the trainer would be told to stop sending. */
 async function checkNotConnected(runId: string, url: string, token: string | undefined): Promise<void> {
+  const deadline = performance.now() + patienceWithTrainer;
+  // A connection that has just ended, our own of the file before perhaps, is known to be gone in a moment.
+  while ((await stateOf(runId, url, token)) === 'connected') {
+    if (performance.now() > deadline) throw isTrained(runId);
+    await sleep(100);
+  }
+}
+
+/** Undefined when the server does not say: that it is not there, or that the token may not read, shows in its own place. */
+async function stateOf(runId: string, url: string, token: string | undefined): Promise<unknown> {
   const address = new URL(url.replace(/^ws/, 'http'));
   address.pathname = `${address.pathname.replace(/\/+$/, '')}/api/runs/${runId}`;
-  let state: unknown;
+  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   try {
-    const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
     const response = await fetch(address, { headers, signal: AbortSignal.timeout(5000) });
-    if (response.ok) ({ state } = (await response.json()) as { state?: unknown });
+    return response.ok ? ((await response.json()) as { state?: unknown }).state : undefined;
   } catch {
-    return; // that there is no server, or that the token may not read, shows in its own place
+    return undefined;
   }
-  if (state !== 'connected') return;
-  throw new OutlierscopeError(`run ${runId} is being trained right now`, {
+}
+
+function isTrained(runId: string): OutlierscopeError {
+  return new OutlierscopeError(`run ${runId} is being trained right now`, {
     code: 'run-connected',
     hint: 'its trainer sends the frames itself; import the recording when it has ended, if something is missing then',
   });
