@@ -71,7 +71,7 @@ async function measure({ length, progress }: Setting, server: UnsteadyServer): P
       if (index > 0 && index % arms.length === 0) progress(`round ${round + 1} of ${warmUp + rounds}`);
       const next = states[order[index + 1]?.arm ?? 'running'];
       await server.become(next);
-      if (next !== 'stopped' && next !== 'frozen') await connected(server, monitor.runId);
+      if (next === 'running') await connected(server, monitor.runId);
     },
   );
   const { accepted, delivered, dropped } = await monitor.close({ deadlineMilliseconds: 30_000 });
