@@ -35,8 +35,8 @@ export interface ImportReport {
   readonly failures: readonly { readonly file: string; readonly message: string }[];
 }
 
-/** Longest wait for a server that takes nothing. */
-const patienceMilliseconds = 30_000;
+/** Longest wait for a server to appear, and for one that takes nothing more. */
+const patience = { first: 10_000, later: 30_000 } as const;
 /** The same for one whose run is connected. */
 const patienceWithTrainer = 2000;
 const aheadBytes = 64 * 1024 * 1024;
@@ -126,11 +126,15 @@ async function importRun(
     });
   }
   let held = 0;
+  let wasWelcomed = false;
   const sender: Sender = new Sender(
     { url, bufferBytes: aheadBytes + 256 * frames.length },
     connectWithHeartbeat,
     (event) => {
-      if (event.kind === 'welcomed') held = event.held;
+      if (event.kind === 'welcomed') {
+        wasWelcomed = true;
+        held = event.held;
+      }
       if (event.kind === 'closed') done();
       if (event.kind === 'warning' && event.about === 'refusal') fail(refused(hello.runId, url, event.reason ?? ''));
     },
@@ -147,7 +151,11 @@ async function importRun(
       done = resolve;
       fail = reject;
     });
-    const stopWatching = watch(delivered, () => fail(noServer(url)));
+    const stopWatching = watch(
+      delivered,
+      () => (wasWelcomed ? patience.later : patience.first),
+      () => fail(noServer(url)),
+    );
     sender.restore({ ...run, hello: { ...hello, ...(token !== undefined && { token }) } }, { setBase() {} });
     await finished.finally(() => {
       stopWatching();
@@ -164,8 +172,8 @@ async function importRun(
   };
 }
 
-/** Calls `onStall` when a figure has not grown for a while. */
-function watch(figure: () => number, onStall: () => void): () => void {
+/** Calls `onStall` when a figure has not changed for as long as `patience` says. */
+function watch(figure: () => number, patienceMilliseconds: () => number, onStall: () => void): () => void {
   let before = figure();
   let since = performance.now();
   const timer = setInterval(() => {
@@ -173,7 +181,7 @@ function watch(figure: () => number, onStall: () => void): () => void {
     if (now !== before) {
       before = now;
       since = performance.now();
-    } else if (performance.now() - since > patienceMilliseconds) onStall();
+    } else if (performance.now() - since > patienceMilliseconds()) onStall();
   }, 250);
   return () => clearInterval(timer);
 }

@@ -354,14 +354,11 @@ export class Sender implements Delivery {
   private close(outcome: Outcome, deadlineMilliseconds: number, droppedBefore: number): void {
     this.droppedBefore = droppedBefore;
     this.closing = { bye: { type: 'bye', outcome }, timer: setTimeout(() => this.end(), deadlineMilliseconds) };
-    // Nothing was ever measured, or the server wants none of it: there is nothing to wait for.
-    if (this.hello === undefined || this.refused) {
-      this.end();
-      return;
-    }
     // Whatever happens from here on, the next start knows how the run ended.
     this.keeper?.bye({ type: 'bye', outcome, dropped: this.dropped });
-    this.flush();
+    // Nothing was ever measured, or the server wants none of it: there is nothing to wait for.
+    if (this.hello === undefined || this.refused) this.end();
+    else this.flush();
   }
 
   /** All is delivered. */

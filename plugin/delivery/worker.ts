@@ -5,6 +5,7 @@ import { type Counters, publish } from './counters.ts';
 import { Courier } from './courier.ts';
 import type { DeliveryCommand, DeliveryEvent, DeliverySettings } from './delivery.ts';
 import { Disk } from './disk.ts';
+import type { Spooling } from './open-spool.ts';
 import { RecordingFile } from './recording-file.ts';
 
 export interface WorkerData {
@@ -22,9 +23,7 @@ const emit = (event: DeliveryEvent): void => events.postMessage(event);
 const warn = (text: string): void => emit({ kind: 'warning', about: 'disk', text });
 const disk = new Disk(warn);
 const recording = settings.record === undefined ? undefined : new RecordingFile(settings.record, disk, warn);
-// Loads SQLite for its locks: only where there is a spool.
-const { openSpool } = settings.spool === undefined ? { openSpool: undefined } : await import('./open-spool.ts');
-const spooling = openSpool?.(settings, disk, warn);
+const spooling = settings.spool === undefined ? undefined : await openSpool();
 const courier = new Courier({
   settings,
   connect: connectWithHeartbeat,
@@ -38,3 +37,13 @@ commands.on('message', (command: DeliveryCommand) => {
   courier.post(command);
   publish(counters, command.kind === 'frame' ? command.bytes.byteLength : 0, courier.report());
 });
+
+/** Loads SQLite for its locks: only where there is a spool, and where that fails there is none. */
+async function openSpool(): Promise<Spooling | undefined> {
+  try {
+    return (await import('./open-spool.ts')).openSpool(settings, disk, warn);
+  } catch (error) {
+    disk.fault('opening the spool', 'frames are kept in memory only', error);
+    return undefined;
+  }
+}

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { readRecordedRuns } from '../../../plugin/delivery/recorded-runs.ts';
+import { startServer } from '../../../server/index.ts';
 import { recordHeaderBytes } from '../../../src/recording.ts';
 import { freePort, type RunningProcess } from '../../support/process.ts';
 import { kill, reportOf, type Scope, startScope, startTrainer, storedRun, upTo } from '../../support/scope.ts';
@@ -134,6 +135,35 @@ test('beyond spoolBytes the oldest frames are dropped and counted, and the disk 
   // Each once, the newest among them; of the old ones some were in memory still.
   expect(stored.steps).toEqual(upTo(1000).filter((step) => stored.steps.includes(step)));
   expect(stored.steps.slice(-100)).toEqual(upTo(1000).slice(-100));
+});
+
+test('what earlier runs left counts too: the oldest goes when it takes more than half of spoolBytes, and that is told', async () => {
+  const url = await nobody();
+  for (const runId of ['older', 'newer']) {
+    const frames = 250; // 30 KB
+    expect(await reportOf(await train({ runId, url, spool, frames, deadlineMilliseconds: 200 }))).toMatchObject({
+      safe: frames,
+    });
+  }
+  const { url: serverUrl, socketUrl } = await serve();
+  const next = await train({ runId: 'next', url: socketUrl, spool, spoolBytes: 100_000, frames: 5 });
+  expect(await reportOf(next)).toMatchObject({ delivered: 5, recovered: 250 });
+  expect(next.output()).toMatch(/warning: the spool .* the oldest 1 were removed/);
+  expect(await storedRun(serverUrl, 'newer')).toMatchObject({ frames: 250 });
+  expect((await fetch(`${serverUrl}/api/runs/older`)).status).toBe(404);
+});
+
+test('a run that the server refuses stays in the spool, with its end', async () => {
+  const refusing = await startServer({ port: 0, database: ':memory:', token: 'another' });
+  const url = refusing.url.replace('http', 'ws');
+  const refused = await train({ runId: 'refused', url, spool, frames: 40 });
+  expect(await reportOf(refused)).toMatchObject({ delivered: 0, undelivered: 40, safe: 40 });
+  const other = await train({ runId: 'other', url, spool, frames: 5 });
+  expect(await reportOf(other)).toMatchObject({ safe: 5, recovered: 0 });
+  await refusing.close();
+  const { url: serverUrl, socketUrl } = await serve();
+  expect(await nextStart(socketUrl)).toMatchObject({ recovered: 45 });
+  expect(await storedRun(serverUrl, 'refused')).toMatchObject({ state: 'finished', steps: upTo(40) });
 });
 
 test('what the server acknowledged is removed while the run goes on', async () => {
