@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectWithHeartbeat } from '../../plugin/delivery/connect.ts';
 import { type RecordedRuns, readRecordedRuns } from '../../plugin/delivery/recorded-runs.ts';
-import { type RestoredRun, Sender } from '../../plugin/delivery/sender.ts';
+import { Sender } from '../../plugin/delivery/sender.ts';
+import type { RestoredRun } from '../../plugin/delivery/sender-parts.ts';
 import { messageOf, OutlierscopeError } from '../../src/errors.ts';
 import { type Progress, withProgress } from '../progress.ts';
 

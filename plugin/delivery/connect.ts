@@ -1,6 +1,6 @@
 /** A websocket of npm `ws` that notices when its peer vanishes without closing: a frozen server, a cable that was pulled. */
 import { WebSocket } from 'ws';
-import type { Socket } from './sender.ts';
+import type { Socket } from './sender-parts.ts';
 
 /** As often as the server pings. */
 export const heartbeatMilliseconds = 15_000;

@@ -13,7 +13,8 @@ import {
 import type { Disk } from './disk.ts';
 import type { Leftover, OpenLeftover } from './leftovers.ts';
 import type { RecordingFile } from './recording-file.ts';
-import { Sender, type Socket } from './sender.ts';
+import { Sender } from './sender.ts';
+import type { Socket } from './sender-parts.ts';
 import type { Spool } from './spool.ts';
 
 export interface CourierParts {

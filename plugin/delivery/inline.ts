@@ -1,7 +1,8 @@
 /** Delivery in a browser: the sender runs in line, on the page's own WebSocket. */
 import { OutlierscopeError } from '../../src/errors.ts';
 import type { DeliveryEvent, DeliverySettings, OpenDelivery } from './delivery.ts';
-import { Sender, type Socket } from './sender.ts';
+import { Sender } from './sender.ts';
+import type { Socket } from './sender-parts.ts';
 
 /** A browser does not tell of pings: a server that says nothing for four of its own is taken for gone. */
 const silenceMilliseconds = 60_000;

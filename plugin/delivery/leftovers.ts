@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Disk } from './disk.ts';
 import { RecordFile } from './record-file.ts';
 import { readRecordedRuns } from './recorded-runs.ts';
-import type { BaseKeeper, RestoredRun } from './sender.ts';
+import type { BaseKeeper, RestoredRun } from './sender-parts.ts';
 import { isRunFolder } from './spool.ts';
 import { lockFolder } from './spool-lock.ts';
 

@@ -5,7 +5,7 @@ import type { Bye, Hello } from '../../src/messages.ts';
 import { parseRecord, type RawRecord, RecordReader, recordKinds } from '../../src/recording.ts';
 import type { Place, Shelf } from './backlog.ts';
 import { RecordFile } from './record-file.ts';
-import type { RestoredRun } from './sender.ts';
+import type { RestoredRun } from './sender-parts.ts';
 
 export interface RecordedRuns {
   /** In the order of their beginnings; frames in ascending order, each once. */

@@ -13,7 +13,7 @@ import { recordHeaderBytes } from '../../src/recording.ts';
 import type { Place, Shelf } from './backlog.ts';
 import type { Disk } from './disk.ts';
 import { RecordFile } from './record-file.ts';
-import type { Keeper } from './sender.ts';
+import type { Keeper } from './sender-parts.ts';
 import { lockFolder } from './spool-lock.ts';
 
 const syncMilliseconds = 1000;

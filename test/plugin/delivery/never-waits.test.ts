@@ -3,6 +3,7 @@
  * frozen, and with a worker thread that hangs in the disk, the calls return; were one to wait, these tests would not end.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -146,8 +147,9 @@ describe('a worker thread that hangs in the disk', () => {
     pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]); // opening it hangs until somebody reads
   });
-  const letGo = (): void => {
+  const letGo = (): Promise<unknown> => {
     reader = spawn('sh', ['-c', 'exec cat "$0" > "$1"', pipe, join(folder, 'read.olr')], { stdio: 'ignore' });
+    return once(reader, 'exit');
   };
   afterEach(() => reader?.kill());
 
@@ -172,8 +174,9 @@ describe('a worker thread that hangs in the disk', () => {
 
   test('holds up no call; what waits for it is bounded, the rest is counted', async () => {
     const { warnings, closed } = post(5000, 20_000);
-    letGo();
+    const allRead = letGo();
     const report = await closed;
+    await allRead;
     expect(report).toMatchObject({ accepted: 5000, delivered: 500, dropped: 4500, undelivered: 0, recorded: 500 });
     expect(warnings).toEqual([expect.stringMatching(/held up.*dropped/)]);
     const recorded = readRecordedRuns([join(folder, 'read.olr')]);
@@ -186,6 +189,6 @@ describe('a worker thread that hangs in the disk', () => {
     const { warnings, closed } = post(5000, 0);
     expect(await closed).toMatchObject({ accepted: 5000, delivered: 0, dropped: 4500, undelivered: 500 });
     expect(warnings.at(-1)).toMatch(/does not answer/);
-    letGo();
+    await letGo(); // the thread ends when the disk answers
   });
 });
