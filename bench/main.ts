@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--json] [--quick]`. Without a name: the names. */
 import { parseArgs } from 'node:util';
 import { ingest } from './ingest.ts';
+import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
 import { metrics } from './metrics.ts';
 import { overhead } from './overhead.ts';
@@ -9,7 +10,7 @@ import { startNative } from './support/built.ts';
 import { describeMachine } from './support/machine.ts';
 import { asJson, asText } from './support/report.ts';
 
-const benches: readonly Bench[] = [overhead, metrics, memory, ingest];
+const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation];
 
 const { values: flags, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -3,7 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { metricGroups, metricsOfGroup, type SiteMetricName, siteMetrics } from '../src/catalogue.ts';
 import { OutlierscopeError } from '../src/errors.ts';
-import { type Alert, limits } from '../src/messages.ts';
+import { type Alert, limits, runIdPattern } from '../src/messages.ts';
 import type { SiteChoice } from './capture/sites.ts';
 import type { AttentionTensors } from './measure/attention.ts';
 import type { SamplingSettings } from './sampling.ts';
@@ -71,19 +71,32 @@ const schema = z
     initialStep: z.number().int().min(0),
     /** Bytes of frames kept while the server cannot take them; beyond, the oldest are dropped and counted. Default 64 MiB. */
     bufferBytes: z.number().int().min(limits.frameBytes),
+    /** Folder that keeps frames until the server has them, over the end of the process; Node only. Default: memory only. */
+    spool: z.string().min(1),
+    /** Bytes that the spool may hold; beyond, the oldest frames are dropped and counted. Default 256 MiB. */
+    spoolBytes: z.number().int().min(limits.frameBytes),
+    /** File that the run is written to, for `outlierscope import`; Node only. Without `url` there is no server then. */
+    record: z.string().min(1),
+    /** Id of an earlier run that goes on. Default: a new run. */
+    resume: z.string().regex(runIdPattern, 'no run has such an id'),
     /** Hears of every alert that the server raises or resolves for this run. */
     onAlert: z.custom<(alert: Alert) => void>((value) => typeof value === 'function'),
     /** Takes the monitor's warnings. Default console.warn. */
     warn: z.custom<(message: string) => void>((value) => typeof value === 'function'),
   })
   .partial()
-  .strict();
+  .strict()
+  .refine(({ record, resume }) => record === undefined || resume === undefined, {
+    path: ['resume'],
+    message: 'a run that goes on is numbered by its server, so it cannot be recorded: leave record or resume out',
+  });
 
 /** Options of `outlierMonitor`. All have defaults. */
 export type MonitorOptions = z.input<typeof schema>;
 
 export interface Settings {
-  readonly url: string;
+  /** Undefined: the run is recorded only. */
+  readonly url: string | undefined;
   readonly run: string;
   readonly sampling: SamplingSettings;
   readonly metrics: readonly SiteMetricName[];
@@ -95,6 +108,10 @@ export interface Settings {
   readonly topNeurons: number;
   readonly initialStep: number;
   readonly bufferBytes: number;
+  readonly spool: string | undefined;
+  readonly spoolBytes: number;
+  readonly record: string | undefined;
+  readonly resume: string | undefined;
   readonly onAlert: (alert: Alert) => void;
   readonly warn: (message: string) => void;
 }
@@ -118,7 +135,7 @@ export function resolveOptions(
   const given = result.data;
   const { every = 10, metrics = 'standard' } = given;
   return {
-    url: given.url ?? 'ws://127.0.0.1:9877',
+    url: given.url ?? (given.record === undefined ? 'ws://127.0.0.1:9877' : undefined),
     run: given.run ?? 'training',
     sampling: {
       every,
@@ -135,6 +152,10 @@ export function resolveOptions(
     topNeurons: given.topNeurons ?? 5,
     initialStep: given.initialStep ?? 0,
     bufferBytes: given.bufferBytes ?? 64 * 1024 * 1024,
+    spool: given.spool,
+    spoolBytes: given.spoolBytes ?? 256 * 1024 * 1024,
+    record: given.record,
+    resume: given.resume,
     onAlert: given.onAlert ?? (() => {}),
     warn: given.warn ?? ((message) => console.warn(`outlierscope: ${message}`)),
   };

@@ -5,7 +5,7 @@ import { openDelivery } from '#delivery';
 import { catalogueVersion, frameScalars, type SiteMetricName, siteMetric } from '../src/catalogue.ts';
 import { messageOf, OutlierscopeError } from '../src/errors.ts';
 import { absentScalars, absentValues, encodeFrame, type Frame, noNeuron } from '../src/frame.ts';
-import { type Hello, limits, protocolVersion, type Site } from '../src/messages.ts';
+import { type Action, type ActionResult, type Hello, limits, protocolVersion, type Site } from '../src/messages.ts';
 import type { Delivery, DeliveryEvent, DeliveryReport } from './delivery/delivery.ts';
 import type { SiteMeasurement } from './measure/site.ts';
 import type { Settings } from './options.ts';
@@ -40,10 +40,8 @@ export class Recorder {
 
   constructor(settings: Settings) {
     this.settings = settings;
-    this.runId = newRunId(settings.run, this.startedAt);
-    this.delivery = openDelivery({ url: settings.url, bufferBytes: settings.bufferBytes }, (event) =>
-      this.receive(event),
-    );
+    this.runId = settings.resume ?? newRunId(settings.run, this.startedAt);
+    this.delivery = openDelivery(settings, (event) => this.receive(event));
   }
 
   hasSite(name: string): boolean {
@@ -110,7 +108,8 @@ export class Recorder {
       this.started = true;
       const { sites } = measurement;
       this.metrics = this.settings.metrics.filter((name) => sites.size === 0 || !isAbsent(name, sites));
-      this.delivery.post({ kind: 'start', hello: this.hello() });
+      const beginning = this.settings.resume === undefined ? 'fresh' : 'resumed';
+      this.delivery.post({ kind: 'start', hello: this.hello(), beginning });
     }
     const frame = this.frame({ ...measurement, scalars });
     this.delivery.post({ kind: 'frame', sequence: frame.sequence, bytes: encodeFrame(frame, this.metrics.length) });
@@ -204,10 +203,16 @@ export class Recorder {
         `outlierscope: the option ${event.kind === 'alert' ? 'onAlert' : 'warn'} threw: ${messageOf(error)}`,
       );
     }
+    if (event.kind === 'action') this.delivery.post({ kind: 'actionResult', result: refusalOf(event.action) });
     if (event.kind !== 'closed') return;
     this.ended = event.report;
     this.closed(event.report);
   }
+}
+
+/** A trainer does only what its user allowed, and there is no action yet that a user could allow. */
+function refusalOf({ id, action }: Action): ActionResult {
+  return { type: 'actionResult', id, outcome: 'refused', detail: `this trainer does not allow the action ${action}` };
 }
 
 /** Columns that no site has would only be empty pages: attention where nothing gives attention, gradients where none are taken. */

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
-import type { Alert } from '../src/messages.ts';
+import type { Action, ActionResult, Alert } from '../src/messages.ts';
 import type { Gate } from './access/gate.ts';
 import type { Admission } from './admission.ts';
 import { crowdText } from './guard.ts';
@@ -21,6 +21,8 @@ export interface Ingest {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Tells the run's trainer, if it is connected. */
   sendAlert(alert: Alert): void;
+  /** Asks the run's trainer to do something; false when it is not connected. What it answers goes to `onActionResult`. */
+  sendAction(runId: string, action: Action): boolean;
   /** From now on what trainers send is not read. */
   stopReading(): void;
   /** Closes every connection; trainers will come back. Resolves when all are closed. */
@@ -35,6 +37,8 @@ export interface IngestParts {
   readonly admitRun: AdmitRun;
   readonly limits: ServerLimits;
   readonly submit: (operation: Operation) => boolean;
+  /** Hears what trainers answer to actions. */
+  readonly onActionResult?: (runId: string, result: ActionResult) => void;
   readonly health: Health;
   readonly now: () => number;
 }
@@ -46,7 +50,8 @@ const closing = { closeTimeout: 3_000 }; // an option of ws that its types lack
 /** A read of a socket brings no more than this beyond a hello. */
 const readBytes = 128 * 1024;
 
-export function createIngest({ gate, admission, admitRun, limits, submit, health, now }: IngestParts): Ingest {
+export function createIngest(parts: IngestParts): Ingest {
+  const { gate, admission, admitRun, limits, submit, onActionResult = () => {}, health, now } = parts;
   const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -113,6 +118,7 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
         claim(runId, own);
       },
       release,
+      onActionResult,
       health,
       now,
     });
@@ -148,6 +154,11 @@ export function createIngest({ gate, admission, admitRun, limits, submit, health
       server.handleUpgrade(request, socket, head, (upgraded) => server.emit('connection', upgraded, request));
     },
     sendAlert: (alert) => connections.get(alert.runId)?.sendAlert(alert),
+    sendAction(runId, action) {
+      const connection = connections.get(runId);
+      connection?.sendAction(action);
+      return connection !== undefined;
+    },
     stopReading() {
       reading = false;
     },

@@ -8,6 +8,8 @@ import { catalogueVersion } from '../src/catalogue.ts';
 import { OutlierscopeError } from '../src/errors.ts';
 import { decodeFrame } from '../src/frame.ts';
 import {
+  type Action,
+  type ActionResult,
   type Alert,
   closeCodes,
   type Hello,
@@ -40,6 +42,7 @@ export interface TrainerConnection extends Source {
   receiveText(text: string): void;
   receiveFrame(bytes: Uint8Array): void;
   sendAlert(alert: Alert): void;
+  sendAction(action: Action): void;
   /** Another connection of the same run took over. */
   replaced(): void;
   /** The server does not want the connection, or not what it sent. */
@@ -59,6 +62,8 @@ export interface TrainerConnectionParts {
   readonly claim: (runId: string, connection: TrainerConnection) => void;
   /** Whether it still is. */
   readonly release: (runId: string, connection: TrainerConnection) => boolean;
+  /** Hears how an action of the run went. */
+  readonly onActionResult: (runId: string, result: ActionResult) => void;
   readonly health: Health;
   readonly now: () => number;
 }
@@ -170,14 +175,15 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     if (state === 'leaving') throw new Refusal('malformed', 'malformed', 'a message after bye');
     if (type === 'hello') throw new Refusal('malformed', 'malformed', 'a second hello on one connection');
     if (typeof type !== 'string') throw new Refusal('malformed', 'malformed', 'a message without a type');
-    if (type !== 'declare' && type !== 'bye') return; // Types of later versions are ignored.
+    if (type !== 'declare' && type !== 'bye' && type !== 'actionResult') return; // Types of later versions are ignored.
     const message = parseTrainerMessage(text);
     if (message.type === 'declare') {
       const whole = withDeclared(declared, message);
       checkRunLimits(whole, limits);
       declared = whole;
       submit({ kind: 'declare', source: connection, declared });
-    } else if (message.type === 'bye') {
+    } else if (message.type === 'actionResult') parts.onActionResult(declared.runId, message);
+    else if (message.type === 'bye') {
       state = 'leaving';
       submit({ kind: 'bye', source: connection, bye: message });
     }
@@ -233,6 +239,7 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     receiveFrame: (bytes) => attempt(() => readFrame(bytes)),
     sendAlert: (alert) => say(alert),
     turnAway: (refusal) => failed(refusal),
+    sendAction: (action) => say(action),
     replaced: () => fault('replaced', 'another connection of this run took over'),
     ended() {
       if (state !== 'ended') end();

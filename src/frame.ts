@@ -78,6 +78,8 @@ export function columnOf(values: Float32Array, column: number, metrics: number):
 export const frameKind = 1;
 export const frameVersion = 1;
 export const noNeuron = 0xffffffff;
+/** Where a frame's sequence number lies. */
+export const sequenceOffset = 16;
 const headerBytes = 40;
 
 /** How many sites, metrics, scalars and top neurons a frame has. */
@@ -110,7 +112,7 @@ export function encodeFrame(frame: Frame, metrics: number): Uint8Array<ArrayBuff
   view.setUint16(6, shape.metrics, true);
   view.setUint32(8, shape.sites, true);
   view.setUint16(12, shape.topNeurons, true);
-  view.setFloat64(16, frame.sequence, true);
+  view.setFloat64(sequenceOffset, frame.sequence, true);
   view.setFloat64(24, frame.step, true);
   view.setFloat64(32, frame.time, true);
   let offset = headerBytes;
@@ -161,7 +163,7 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
   const indicesAt = valuesAt + 4 * shape.sites * shape.metrics;
   const neurons = shape.sites * shape.topNeurons;
   const frame: Frame = {
-    sequence: count('sequence', view.getFloat64(16, true)),
+    sequence: count('sequence', view.getFloat64(sequenceOffset, true)),
     step: count('step', view.getFloat64(24, true)),
     time: moment(view.getFloat64(32, true)),
     scalars: new Float64Array(buffer, start, shape.scalars),

@@ -5,7 +5,8 @@
  *     hello  ------------------------>
  *            <------------------------ welcome
  *     frames, declare --------------->
- *            <------------------------ acknowledge, alert
+ *            <------------------------ acknowledge, alert, action
+ *     actionResult ------------------>
  *     bye    ------------------------>
  *
  * Readers ignore fields and types that they do not know, so v1 can grow without breaking v1 readers.
@@ -65,10 +66,11 @@ const siteSchema = z.object({
     .max(2 ** 31),
 });
 
+/** An id of a run. */
+export const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 const primitive = z.union([z.string().max(4096), z.number(), z.boolean(), z.null()]);
-const runIdSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'letters, digits, dot, underscore and hyphen only, at most 128');
+const runIdSchema = z.string().regex(runIdPattern, 'letters, digits, dot, underscore and hyphen only, at most 128');
 
 const helloSchema = z.object({
   type: z.literal('hello'),
@@ -102,7 +104,19 @@ const byeSchema = z.object({
   dropped: z.number().int().min(0).default(0),
 });
 
-const fromTrainer = z.discriminatedUnion('type', [helloSchema, declareSchema, byeSchema]);
+const actionId = z.string().min(1).max(limits.nameLength);
+
+const actionResultSchema = z.object({
+  type: z.literal('actionResult'),
+  /** Of the action that this answers. */
+  id: actionId,
+  /** `refused`: the user has not allowed it; nothing was tried. */
+  outcome: z.enum(['done', 'failed', 'refused']),
+  /** For people: what was done, or why it was not. */
+  detail: z.string().max(4096).default(''),
+});
+
+const fromTrainer = z.discriminatedUnion('type', [helloSchema, declareSchema, actionResultSchema, byeSchema]);
 
 const welcomeSchema = z.object({
   type: z.literal('welcome'),
@@ -135,15 +149,28 @@ const alertSchema = z.object({
   next: z.string(),
 });
 
-const fromServer = z.discriminatedUnion('type', [welcomeSchema, acknowledgeSchema, alertSchema]);
+const actionSchema = z.object({
+  type: z.literal('action'),
+  id: actionId,
+  /** What the trainer is asked to do. Which actions there are, and which are allowed, is for the trainer's user to say. */
+  action: name,
+  parameters: z.record(name, primitive).default({}),
+  /** For people: what it is asked for. */
+  why: z.string().max(4096).default(''),
+});
+
+const fromServer = z.discriminatedUnion('type', [welcomeSchema, acknowledgeSchema, alertSchema, actionSchema]);
+const serverTypes: ReadonlySet<unknown> = new Set(['welcome', 'acknowledge', 'alert', 'action']);
 
 export type Site = z.infer<typeof siteSchema>;
 export type Hello = z.infer<typeof helloSchema>;
 export type Declare = z.infer<typeof declareSchema>;
 export type Bye = z.infer<typeof byeSchema>;
+export type ActionResult = z.infer<typeof actionResultSchema>;
 export type TrainerMessage = z.infer<typeof fromTrainer>;
 export type Welcome = z.infer<typeof welcomeSchema>;
 export type Alert = z.infer<typeof alertSchema>;
+export type Action = z.infer<typeof actionSchema>;
 export type ServerMessage = z.infer<typeof fromServer>;
 
 /** Parses a text message of a trainer. @throws OutlierscopeError (`malformed-message`) naming each field that is wrong. */
@@ -153,8 +180,7 @@ export function parseTrainerMessage(text: string): TrainerMessage {
 
 /** Parses a text message of a server; undefined for a type that this version does not know. @throws OutlierscopeError as above. */
 export function parseServerMessage(text: string): ServerMessage | undefined {
-  const type = typeOf(text);
-  return type === 'welcome' || type === 'acknowledge' || type === 'alert' ? parse(fromServer, text) : undefined;
+  return serverTypes.has(typeOf(text)) ? parse(fromServer, text) : undefined;
 }
 
 function typeOf(text: string): unknown {

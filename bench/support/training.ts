@@ -38,13 +38,13 @@ export async function demoTraining(): Promise<DemoTraining> {
   return { settings, model: buildModel(settings, 1) };
 }
 
-/** Trains through the blocks in order and hands each one's measurement over. `company` is made with the inputs of all steps. */
+/** Trains through the blocks in order and hands each one's measurement over; goes on when that is dealt with. `company` is made with the inputs of all steps. */
 export async function trainInBlocks<Arm extends string, Measured>(
   { model, settings }: DemoTraining,
   blocks: readonly Block<Arm>[],
   company: (inputs: tf.Tensor2D) => Readonly<Record<Arm, Company>>,
   meter: Meter<Measured>,
-  onMeasured: (block: Block<Arm>, index: number, measured: Measured) => void,
+  onMeasured: (block: Block<Arm>, index: number, measured: Measured) => void | Promise<void>,
 ): Promise<void> {
   const { readCorpus } = await built<typeof import('../../cli/demo/text.ts')>('cli/demo/text.js');
   const { randomWindows, seededRandom } =
@@ -71,7 +71,7 @@ class Conductor<Arm extends string, Measured> extends Callback {
   private readonly blocks: readonly Block<Arm>[];
   private readonly company: Readonly<Record<Arm, Company>>;
   private readonly meter: Meter<Measured>;
-  private readonly onMeasured: (block: Block<Arm>, index: number, measured: Measured) => void;
+  private readonly onMeasured: (block: Block<Arm>, index: number, measured: Measured) => void | Promise<void>;
   private index = 0;
   private stepsLeft: number;
   private stop: (() => Measured) | undefined;
@@ -80,7 +80,7 @@ class Conductor<Arm extends string, Measured> extends Callback {
     blocks: readonly Block<Arm>[],
     company: Readonly<Record<Arm, Company>>,
     meter: Meter<Measured>,
-    onMeasured: (block: Block<Arm>, index: number, measured: Measured) => void,
+    onMeasured: (block: Block<Arm>, index: number, measured: Measured) => void | Promise<void>,
   ) {
     super();
     this.blocks = blocks;
@@ -100,7 +100,7 @@ class Conductor<Arm extends string, Measured> extends Callback {
     await this.company[block.arm].onBatchEnd?.(batch, logs);
     this.stepsLeft -= 1;
     if (this.stepsLeft > 0) return;
-    this.onMeasured(block, this.index, (this.stop as () => Measured)());
+    await this.onMeasured(block, this.index, (this.stop as () => Measured)());
     this.stop = undefined;
     this.index += 1;
     this.stepsLeft = this.blocks[this.index]?.steps ?? 0;

@@ -3,25 +3,27 @@
  * starts over after a lost connection where the server left off. Runs wherever there is a WebSocket.
  */
 import { messageOf } from '../../src/errors.ts';
-import { closeCodes, type Declare, type Hello, ingestPath, parseServerMessage } from '../../src/messages.ts';
-import type { Delivery, DeliveryCommand, DeliveryEvent, DeliverySettings } from './delivery.ts';
-
-/** The part of the WHATWG WebSocket that is used; npm `ws` has it too. */
-export interface Socket {
-  binaryType: string;
-  readonly bufferedAmount: number;
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: never) => void) | null;
-  onclose: ((event: never) => void) | null;
-  onerror: ((event: never) => void) | null;
-  send(data: string | Uint8Array<ArrayBuffer>): void;
-  close(code?: number): void;
-}
-
-interface Unacknowledged {
-  readonly sequence: number;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
+import { sequenceOffset } from '../../src/frame.ts';
+import {
+  type ActionResult,
+  type Bye,
+  closeCodes,
+  type Declare,
+  type Hello,
+  ingestPath,
+  parseServerMessage,
+} from '../../src/messages.ts';
+import { Backlog } from './backlog.ts';
+import {
+  type Beginning,
+  type Delivery,
+  type DeliveryCommand,
+  type DeliveryEvent,
+  type DeliveryReport,
+  emptyReport,
+  type Outcome,
+} from './delivery.ts';
+import type { BaseKeeper, Keeper, RestoredRun, SenderSettings, Socket } from './sender-parts.ts';
 
 /** After these the server would refuse again: no reconnection. */
 const finalCodes: ReadonlySet<number> = new Set([
@@ -35,78 +37,148 @@ const finalCodes: ReadonlySet<number> = new Set([
 
 const firstDelay = 250;
 const longestDelay = 10_000;
-/** Bytes handed to the socket ahead of the network: enough to fill it, little enough to stay in the ring's account. */
+/** Bytes handed to the socket ahead of the network: enough to fill it, little enough to stay in the backlog's account. */
 const aheadBytes = 4 * 1024 * 1024;
+/** Answers to actions that wait for a connection; a server that asks for more and hears nothing has lost them anyway. */
+const mostAnswers = 64;
 
 export class Sender implements Delivery {
-  private readonly settings: DeliverySettings;
+  private readonly settings: SenderSettings;
   private readonly connect: (url: string) => Socket;
   private readonly emit: (event: DeliveryEvent) => void;
+  private readonly keeper: Keeper | undefined;
+  private baseKeeper: BaseKeeper | undefined;
+  private readonly backlog: Backlog;
   private hello: Hello | undefined;
+  /** What is added to sequence numbers; undefined while a resumed run has not heard where it goes on. */
+  private base: number | undefined;
+  private isHeld = false;
+  /** Of an earlier process, and not welcomed yet. */
+  private isRestored = false;
   private socket: Socket | undefined;
   /** The hello is on this connection. */
   private greeted = false;
   /** The server's answer to it has come. */
   private welcomed = false;
+  /** The server welcomed once. */
+  private begun = false;
   private refused = false;
   private failures = 0;
   private warned = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
-  private readonly ring: Unacknowledged[] = [];
-  private ringBytes = 0;
-  /** How many of the ring's first frames are on this connection already. */
-  private sent = 0;
+  private silence: ReturnType<typeof setTimeout> | undefined;
+  private answers: ActionResult[] = [];
   private accepted = 0;
   private delivered = 0;
-  private dropped = 0;
-  private closing: { outcome: 'finished' | 'failed'; timer: ReturnType<typeof setTimeout> } | undefined;
+  /** Frames that were given up before they came here. */
+  private droppedBefore = 0;
+  private closing:
+    | { bye: Omit<Bye, 'dropped'> | undefined; timer: ReturnType<typeof setTimeout> | undefined }
+    | undefined;
   private closed = false;
 
-  constructor(settings: DeliverySettings, connect: (url: string) => Socket, emit: (event: DeliveryEvent) => void) {
+  constructor(
+    settings: SenderSettings,
+    connect: (url: string) => Socket,
+    emit: (event: DeliveryEvent) => void,
+    keeper?: Keeper,
+  ) {
     this.settings = settings;
     this.connect = connect;
     this.emit = emit;
+    this.keeper = keeper;
+    this.baseKeeper = keeper;
+    this.backlog = new Backlog(settings.bufferBytes);
+    if (keeper !== undefined) keeper.onEvicted = (shelf) => this.backlog.lose(shelf);
   }
 
   post(command: DeliveryCommand): void {
     if (this.closed) return;
-    if (command.kind === 'start') {
-      this.hello = command.hello;
-      this.open();
-    } else if (command.kind === 'declare') this.declare(command.declare);
-    else if (command.kind === 'frame') this.accept(command);
-    else this.close(command.outcome, command.deadlineMilliseconds);
+    if (command.kind === 'start') this.start(command.hello, command.beginning);
+    else if (command.kind === 'declare') this.declare(command.declare);
+    else if (command.kind === 'frame') this.accept(command.sequence, command.bytes);
+    else if (command.kind === 'actionResult') this.answer(command.result);
+    else this.close(command.outcome, command.deadlineMilliseconds, command.dropped ?? 0);
   }
 
   /** Events are handed over as they come. */
   poll(): void {}
 
+  /** Does not connect until `release`. */
+  hold(): void {
+    this.isHeld = true;
+  }
+
+  release(): void {
+    if (!this.isHeld) return;
+    this.isHeld = false;
+    this.open();
+  }
+
+  /** Sends what is left of a run of an earlier process, then ends. */
+  restore({ hello, base, frames, bye }: RestoredRun, keeper: BaseKeeper): void {
+    this.hello = hello;
+    this.baseKeeper = keeper;
+    this.base = base ?? undefined;
+    this.accepted = frames.length;
+    for (const { sequence, place } of frames) this.backlog.push(sequence, undefined, place);
+    this.droppedBefore = bye?.dropped ?? 0;
+    this.closing = { bye: bye && { type: 'bye', outcome: bye.outcome }, timer: undefined };
+    this.isRestored = true;
+    this.open();
+  }
+
+  /** Ends without a word; what is not delivered is not. */
+  abandon(): void {
+    if (!this.closed) this.end();
+  }
+
+  /** Where it stands. */
+  report(): DeliveryReport {
+    return {
+      ...emptyReport,
+      accepted: this.accepted + this.droppedBefore,
+      delivered: this.delivered,
+      dropped: this.dropped,
+      undelivered: this.backlog.waiting,
+      safe: this.backlog.shelved,
+    };
+  }
+
+  private get dropped(): number {
+    return this.backlog.dropped + this.droppedBefore;
+  }
+
+  private start(hello: Hello, beginning: Beginning): void {
+    this.hello = hello;
+    if (beginning === 'fresh') this.base = 0;
+    this.keeper?.begin(hello, this.base ?? null);
+    this.open();
+  }
+
   private declare(declare: Declare): void {
     if (this.hello === undefined) return;
     const { sites, scalars } = this.hello;
     this.hello = { ...this.hello, sites: [...sites, ...declare.sites], scalars: [...scalars, ...declare.scalars] };
+    this.keeper?.declare(declare);
     // Before the hello there is nothing to add to: it will have it. After it, the server reads on in order, welcome or not.
     if (this.greeted) this.socket?.send(JSON.stringify(declare));
   }
 
-  private accept(frame: Unacknowledged): void {
+  private accept(sequence: number, bytes: Uint8Array<ArrayBuffer>): void {
     this.accepted += 1;
-    this.ring.push({ sequence: frame.sequence, bytes: frame.bytes });
-    this.ringBytes += frame.bytes.byteLength;
-    while (this.ringBytes > this.settings.bufferBytes && this.ring.length > 1) {
-      this.forget();
-      this.dropped += 1;
-    }
+    this.backlog.push(sequence, bytes, this.keeper?.append(bytes));
     this.flush();
   }
 
-  private forget(): void {
-    this.ringBytes -= this.ring.shift()?.bytes.byteLength ?? 0;
-    this.sent = Math.max(0, this.sent - 1);
+  private answer(result: ActionResult): void {
+    this.answers.push(result);
+    if (this.answers.length > mostAnswers) this.answers.shift();
+    this.flush();
   }
 
   private open(): void {
-    if (this.closed || this.refused || this.hello === undefined) return;
+    if (this.closed || this.refused || this.isHeld || this.hello === undefined) return;
     let socket: Socket;
     try {
       socket = this.connect(ingestAddress(this.settings.url));
@@ -120,8 +192,12 @@ export class Sender implements Delivery {
     socket.onopen = () => {
       socket.send(JSON.stringify(this.hello));
       this.greeted = true;
+      this.awaitAnswer();
     };
-    socket.onmessage = ({ data }: { data: unknown }) => this.receive(data);
+    socket.onmessage = ({ data }: { data: unknown }) => {
+      this.awaitAnswer();
+      this.receive(data);
+    };
     socket.onerror = (event: { message?: string }) => {
       reason = event.message ?? '';
     };
@@ -132,40 +208,77 @@ export class Sender implements Delivery {
     if (typeof data !== 'string') return;
     try {
       const message = parseServerMessage(data);
-      if (message?.type === 'welcome') {
-        this.welcomed = true;
-        this.failures = 0;
-        this.sent = 0;
-        this.confirm(message.lastSequence);
-      } else if (message?.type === 'acknowledge') this.confirm(message.lastSequence);
+      if (message?.type === 'welcome') this.begin(message.lastSequence);
+      else if (message?.type === 'acknowledge') this.confirm(message.lastSequence);
       else if (message?.type === 'alert') this.emit({ kind: 'alert', alert: message });
+      else if (message?.type === 'action') this.emit({ kind: 'action', action: message });
     } catch (error) {
       this.emit({
         kind: 'warning',
+        about: 'server',
         text: `the server at ${this.settings.url} sent what this version does not understand: ${messageOf(error)}`,
       });
     }
   }
 
-  /** Everything up to this sequence number is durable. */
-  private confirm(lastSequence: number): void {
-    while (this.ring.length > 0 && (this.ring[0] as Unacknowledged).sequence <= lastSequence) {
-      this.forget();
-      this.delivered += 1;
+  /** The server has everything up to this sequence number. */
+  private begin(lastSequence: number): void {
+    this.welcomed = true;
+    this.failures = 0;
+    this.backlog.rewind();
+    if (this.base === undefined) {
+      this.base = lastSequence + 1;
+      this.baseKeeper?.setBase(this.base);
     }
+    this.delivered += this.backlog.confirm(lastSequence - this.base);
+    // A restored run of which the server has everything was taken in before: what it dropped is counted already.
+    if (this.isRestored && this.backlog.waiting === 0) this.droppedBefore = 0;
+    this.isRestored = false;
+    if (!this.begun) this.emit({ kind: 'welcomed', held: this.delivered });
+    this.begun = true;
+    this.flush();
+  }
+
+  private confirm(lastSequence: number): void {
+    this.delivered += this.backlog.confirm(lastSequence - (this.base ?? 0));
     this.flush();
   }
 
   private flush(): void {
     if (!this.welcomed || this.socket === undefined) return;
-    while (this.sent < this.ring.length && this.socket.bufferedAmount < aheadBytes) {
-      this.socket.send((this.ring[this.sent] as Unacknowledged).bytes);
-      this.sent += 1;
+    for (const result of this.answers.splice(0)) this.socket.send(JSON.stringify(result));
+    while (this.socket.bufferedAmount < aheadBytes) {
+      const next = this.backlog.takeNext();
+      if (next === undefined) break;
+      // Numbered when it was made, before the server said where a resumed run goes on.
+      if (this.base)
+        new DataView(next.bytes.buffer, next.bytes.byteOffset).setFloat64(
+          sequenceOffset,
+          next.sequence + this.base,
+          true,
+        );
+      this.socket.send(next.bytes);
     }
-    if (this.closing !== undefined && this.ring.length === 0) this.sayBye(this.closing.outcome);
+    this.awaitAnswer();
+    if (this.closing !== undefined && this.backlog.waiting === 0) this.leave();
+  }
+
+  /** Gives up a peer that owes an answer and is silent. */
+  private awaitAnswer(): void {
+    clearTimeout(this.silence);
+    const { silenceMilliseconds } = this.settings;
+    const { socket } = this;
+    if (silenceMilliseconds === undefined || socket === undefined) return;
+    if (this.welcomed && this.backlog.waiting === 0) return;
+    this.silence = setTimeout(() => {
+      socket.onclose = null; // it may come minutes later, or never
+      socket.close();
+      this.lost(1006, `no answer for ${silenceMilliseconds / 1000} s`);
+    }, silenceMilliseconds);
   }
 
   private lost(code: number, reason: string): void {
+    clearTimeout(this.silence);
     this.socket = undefined;
     this.greeted = false;
     this.welcomed = false;
@@ -174,6 +287,8 @@ export class Sender implements Delivery {
       this.refused = true;
       this.emit({
         kind: 'warning',
+        about: 'refusal',
+        reason: `${code} ${reason}`,
         text: `the server at ${this.settings.url} refused this run (${code} ${reason}); training goes on unobserved`,
       });
       if (this.closing !== undefined) this.end();
@@ -182,39 +297,43 @@ export class Sender implements Delivery {
     this.failures += 1;
     if (this.failures >= 2 && !this.warned) {
       this.warned = true;
+      const told = reason || `connection closed, code ${code}`;
       this.emit({
         kind: 'warning',
-        text: `no server at ${this.settings.url} (${reason || `connection closed, code ${code}`}); training goes on, frames are kept and the connection is tried again. Start one with: npx outlierscope serve`,
+        about: 'connection',
+        reason: told,
+        text: `no server at ${this.settings.url} (${told}); training goes on, frames are kept and the connection is tried again. Start one with: npx outlierscope serve`,
       });
     }
     const ceiling = Math.min(longestDelay, firstDelay * 2 ** Math.min(this.failures - 1, 10));
     this.retry = setTimeout(() => this.open(), ceiling * (0.5 + Math.random() / 2));
   }
 
-  private close(outcome: 'finished' | 'failed', deadlineMilliseconds: number): void {
-    this.closing = { outcome, timer: setTimeout(() => this.end(), deadlineMilliseconds) };
+  private close(outcome: Outcome, deadlineMilliseconds: number, droppedBefore: number): void {
+    this.droppedBefore = droppedBefore;
+    this.closing = { bye: { type: 'bye', outcome }, timer: setTimeout(() => this.end(), deadlineMilliseconds) };
+    // Whatever happens from here on, the next start knows how the run ended.
+    this.keeper?.bye({ type: 'bye', outcome, dropped: this.dropped });
     // Nothing was ever measured, or the server wants none of it: there is nothing to wait for.
     if (this.hello === undefined || this.refused) this.end();
     else this.flush();
   }
 
-  private sayBye(outcome: 'finished' | 'failed'): void {
-    this.socket?.send(JSON.stringify({ type: 'bye', outcome, dropped: this.dropped }));
+  /** All is delivered. */
+  private leave(): void {
+    const bye = this.closing?.bye;
+    if (bye !== undefined) this.socket?.send(JSON.stringify({ ...bye, dropped: this.dropped }));
     this.end();
   }
 
   private end(): void {
     this.closed = true;
     clearTimeout(this.retry);
+    clearTimeout(this.silence);
     clearTimeout(this.closing?.timer);
     const socket = this.socket;
     this.socket = undefined;
-    const report = {
-      accepted: this.accepted,
-      delivered: this.delivered,
-      dropped: this.dropped,
-      undelivered: this.ring.length,
-    };
+    const report = this.report();
     if (socket === undefined) {
       this.emit({ kind: 'closed', report });
       return;

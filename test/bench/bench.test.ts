@@ -62,7 +62,7 @@ describe('statistics of benchmarks', () => {
 describe('npm run bench', () => {
   test('without a name lists the benchmarks', async () => {
     const { stdout } = await run();
-    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest/);
+    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation/);
   });
 
   test('with a name that there is not says so', async () => {
@@ -78,6 +78,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['metrics', ['ratio_to_single_pass', 'speedup_vs_gram']],
     ['memory', ['ratio']],
     ['ingest', ['ratio_victoriametrics', 'ratio_pushgateway']],
+    ['isolation', ['worst_ratio']],
   ])(
     '%s prints one line of JSON with its figures',
     async (name, figures) => {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Command, Option } from 'commander';
 import { describe, expect, test } from 'vitest';
 import type { AnalyzeOptions } from '../../plugin/analyze.ts';
+import type { DeliveryReport } from '../../plugin/delivery/delivery.ts';
 import type { StepReport } from '../../plugin/engine.ts';
 import { type CloseOptions, OutlierMonitor } from '../../plugin/monitor.ts';
 import { type MonitorOptions, resolveOptions } from '../../plugin/options.ts';
@@ -69,6 +70,7 @@ describe('outlierMonitor', () => {
       'topNeurons',
       'initialStep',
       'bufferBytes',
+      'spoolBytes',
     ]) {
       expect(statedDefault(heading, name), name).toEqual(defaults[name]);
     }
@@ -109,6 +111,19 @@ describe('outlierMonitor', () => {
   test.each<[string, object]>([
     ['StepReport', { loss: 1, learningRate: 1, gradientNorm: 1, scalars: 1 } satisfies Record<keyof StepReport, 1>],
     ['CloseOptions', { outcome: 1, deadlineMilliseconds: 1 } satisfies Record<keyof CloseOptions, 1>],
+    [
+      'DeliveryReport',
+      {
+        accepted: 1,
+        delivered: 1,
+        dropped: 1,
+        undelivered: 1,
+        safe: 1,
+        recorded: 1,
+        recovered: 1,
+        diskFaults: 1,
+      } satisfies Record<keyof DeliveryReport, 1>,
+    ],
     [
       'analyze',
       { sites: 1, metrics: 1, attention: 1, topNeurons: 1, batchSize: 1 } satisfies Record<keyof AnalyzeOptions, 1>,

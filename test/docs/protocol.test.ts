@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { catalogueVersion } from '../../src/catalogue.ts';
 import { absentScalars, absentValues, decodeFrame, encodeFrame, type Frame, noNeuron } from '../../src/frame.ts';
 import {
+  type Action,
+  type ActionResult,
   type Alert,
   type Bye,
   closeCodes,
@@ -14,6 +16,7 @@ import {
   siteKinds,
   type Welcome,
 } from '../../src/messages.ts';
+import { messagePayload, recordHeader, recordKinds } from '../../src/recording.ts';
 import { readDocument, section } from './markdown.ts';
 
 const text = readDocument('protocol.md');
@@ -39,6 +42,20 @@ test('the example is what encodeFrame gives', () => {
   expect(bytes).toEqual([...encodeFrame(frame, 2)]);
   expect(lines.map((line) => Number(line.slice(0, 3)))).toEqual(lines.map((_, index) => 8 * index));
   expect(decodeFrame(Uint8Array.from(bytes)).frame).toEqual(frame);
+});
+
+test('the kinds of records are those of the code, and the example of one is what recordHeader gives', () => {
+  const kinds = section(text, 'Recording').rows.flatMap(([cell = '']) => {
+    const [, number, name] = /^(\d) (\w+)$/.exec(cell) ?? [];
+    return name === undefined ? [] : [[name, Number(number)]];
+  });
+  expect(Object.fromEntries(kinds)).toEqual(recordKinds);
+  const payload = messagePayload({ kind: 'bye', bye: { type: 'bye', outcome: 'failed', dropped: 2 } });
+  const hex = Buffer.concat([recordHeader('bye', payload), payload]).toString('hex');
+  const [, head = '', tail = ''] = /```\n(4f 4c 52 31 .*?) \.\.\. (.*)\n```/.exec(text) ?? [];
+  expect(hex.startsWith(head.replaceAll(' ', ''))).toBe(true);
+  expect(hex.endsWith(tail)).toBe(true);
+  expect(head).not.toBe('');
 });
 
 test('every close code is there, under its name', () => {
@@ -87,6 +104,8 @@ test('every field of every message is there, and no other', () => {
       why: 1,
       next: 1,
     } satisfies Record<keyof Alert, 1>,
+    'action (server)': { type: 1, id: 1, action: 1, parameters: 1, why: 1 } satisfies Record<keyof Action, 1>,
+    'actionResult (trainer)': { type: 1, id: 1, outcome: 1, detail: 1 } satisfies Record<keyof ActionResult, 1>,
     'bye (trainer; last message)': { type: 1, outcome: 1, dropped: 1 } satisfies Record<keyof Bye, 1>,
   };
   for (const [heading, expected] of Object.entries(fields)) {

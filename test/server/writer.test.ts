@@ -98,6 +98,7 @@ function connection(sent: string[], bufferedAmount = 0): TrainerConnection {
     submit: writer.submit,
     claim: (id, claimant) => connections.set(id, claimant),
     release: (id, owner) => connections.get(id) === owner && connections.delete(id),
+    onActionResult: () => {},
     health,
     now: () => 0,
   });
