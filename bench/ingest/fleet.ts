@@ -45,7 +45,7 @@ export async function startFleet(): Promise<Fleet> {
       versions: {
         victoriametrics: await versionOf(
           `${victoriametrics.url}/metrics`,
-          /vm_app_version\{.*?short_version="([^"]+)"/,
+          /vm_app_version\{version="([^"]+)"/,
         ),
         pushgateway: await versionOf(`${pushgateway.url}/metrics`, /pushgateway_build_info\{.*?,version="([^"]+)"/),
       },
