@@ -43,10 +43,7 @@ export async function startFleet(): Promise<Fleet> {
     return {
       ports: { outlierscope: port, victoriametrics: portOf(victoriametrics.url), pushgateway: portOf(pushgateway.url) },
       versions: {
-        victoriametrics: await versionOf(
-          `${victoriametrics.url}/metrics`,
-          /vm_app_version\{.*?short_version="([^"]+)"/,
-        ),
+        victoriametrics: await versionOf(`${victoriametrics.url}/metrics`, /vm_app_version\{version="([^"]+)"/),
         pushgateway: await versionOf(`${pushgateway.url}/metrics`, /pushgateway_build_info\{.*?,version="([^"]+)"/),
       },
       load: (job) => ask(client, job),
@@ -74,5 +71,5 @@ function ask(client: ChildProcess, job: Job): Promise<Taken> {
 const portOf = (url: string): number => Number(new URL(url).port);
 
 async function versionOf(url: string, pattern: RegExp): Promise<string> {
-  return pattern.exec(await (await fetch(url)).text())?.[1] ?? 'unknown';
+  return pattern.exec(await (await fetch(url)).text())?.[1] ?? 'a build that does not tell its version';
 }
