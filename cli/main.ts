@@ -14,6 +14,7 @@ for (const load of [
   () => import('./commands/export.ts').then((m) => m.exportCommand()),
   () => import('./commands/serve.ts').then((m) => m.serveCommand()),
   () => import('./commands/setup-native.ts').then((m) => m.setupNativeCommand()),
+  () => import('./commands/verify.ts').then((m) => m.verifyCommand()),
 ]) {
   program.addCommand(await load());
 }

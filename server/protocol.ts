@@ -1,10 +1,17 @@
 /** Pure parts of protocol v1 on the server's side: what a frame may look like after a hello, and texts of unknown types. */
 import { OutlierscopeError } from '../src/errors.ts';
 import type { FrameShape } from '../src/frame.ts';
-import type { Hello } from '../src/messages.ts';
+
+/** What a run's frames are made of. */
+export interface Declared {
+  readonly sites: readonly unknown[];
+  readonly metrics: readonly unknown[];
+  readonly scalars: readonly unknown[];
+  readonly topNeurons: number;
+}
 
 /** @throws OutlierscopeError (`malformed-frame`) for a frame that the declared lists cannot explain. */
-export function checkShape(shape: FrameShape, { sites, metrics, scalars, topNeurons }: Hello): void {
+export function checkShape(shape: FrameShape, { sites, metrics, scalars, topNeurons }: Declared): void {
   const wrong = (what: string, found: number, expected: string): never => {
     throw new OutlierscopeError(`malformed frame: it has ${found} ${what}, declared are ${expected}`, {
       code: 'malformed-frame',

@@ -9,7 +9,7 @@ export const parquet: Format = {
   all: (source) => [valuesFile(source), neuronsFile(source), alertsFile(source)],
 };
 
-/** Rows that are held and compressed at once: what DuckDB takes as one unit of work. */
+/** Rows that are held and compressed at once, up to the end of a frame: what DuckDB takes as one unit of work. */
 const groupRows = 122_880;
 
 type Type = 'STRING' | 'INT64' | 'DOUBLE' | 'TIMESTAMP' | 'INT32' | 'FLOAT';
@@ -49,7 +49,8 @@ function createTable(columns: readonly ColumnType[]) {
       // A dictionary takes 0 and -0 for one.
       ...((type === 'DOUBLE' || type === 'FLOAT') && { encoding: 'PLAIN' as const }),
     }));
-    if ((cells[0] as Cell[]).length > 0) file.write({ columnData: data, rowGroupSize: groupRows });
+    const rows = (cells[0] as Cell[]).length;
+    if (rows > 0) file.write({ columnData: data, rowGroupSize: rows });
     for (const column of cells) column.length = 0;
   }
 

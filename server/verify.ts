@@ -1,0 +1,194 @@
+/**
+ * Checks a database: that SQLite finds it whole, that every frame can be read and fits its run, that none is there twice, and
+ * that the runs' own counts agree with the frames that are there. Reads only, and may run beside a server: what is written after
+ * it began is left out, as a run's frames up to a sequence number never change.
+ */
+import type Database from 'libsql';
+import { messageOf, OutlierscopeError } from '../src/errors.ts';
+import { decodeFrame } from '../src/frame.ts';
+import { checkShape } from './protocol.ts';
+import { openReadOnly, versionOf } from './read-only-store.ts';
+import type { RunDescription, RunProgress, RunState } from './run-record.ts';
+import { createSequenceSet, type Range, type SequenceSet } from './sequence-set.ts';
+
+export interface Verification {
+  readonly schemaVersion: number;
+  /** True when nothing below is a problem. Gaps are none: trainers may drop frames. */
+  readonly sound: boolean;
+  /** Of the database as a whole, in words. */
+  readonly problems: readonly string[];
+  readonly runs: readonly RunVerification[];
+}
+
+export interface RunVerification {
+  readonly id: string;
+  readonly name: string;
+  readonly state: RunState;
+  /** Frames there are. */
+  readonly frames: number;
+  /** Highest sequence number; -1 for none. */
+  readonly lastSequence: number;
+  /** Sequence numbers below the highest that are not there, as ranges, ends included; at most `mostGaps`. */
+  readonly gaps: readonly Range[];
+  /** How many they are. */
+  readonly missing: number;
+  /** How many frames its trainer said it dropped. */
+  readonly dropped: number;
+  readonly problems: readonly string[];
+}
+
+/** Ranges and problems that are listed of a run: a damaged database has as many as it has frames. */
+const mostListed = 100;
+const pageFrames = 256;
+
+export interface VerifyOptions {
+  /** Looks at one run alone; the check of the whole file is left out then. */
+  readonly runId?: string | undefined;
+  /** Told what is done, and how many frames have been looked at. */
+  readonly progress?: (what: 'file' | 'frames', done: number, total: number) => void;
+}
+
+/** @throws OutlierscopeError as `openReadOnlyStore`, for what is no database or has no such run (`no-run`). */
+export async function verifyDatabase(path: string, { runId, progress }: VerifyOptions = {}): Promise<Verification> {
+  const database = openReadOnly(path);
+  try {
+    const problems: string[] = [];
+    const checks = new Map<number, RunCheck>();
+    try {
+      progress?.('file', 0, 1);
+      problems.push(...fileProblems(database, runId));
+      // What SQLite finds damaged is not read: pages may lead in a circle, and libsql ends the process over text that is none.
+      if (problems.length === 0) {
+        const lastPlace = database.transaction(() => readStart(database, runId, checks))();
+        if (runId !== undefined && checks.size === 0)
+          throw new OutlierscopeError(`no run has the id ${JSON.stringify(runId)}`, { code: 'no-run' });
+        for await (const problem of readFrames(database, checks, lastPlace, progress, runId))
+          if (problems.length < mostListed) problems.push(problem);
+      }
+    } catch (error) {
+      if (error instanceof OutlierscopeError) throw error;
+      problems.push(`reading failed: ${messageOf(error)}`);
+    }
+    const runs = [...checks.values()].map(conclude);
+    const sound = problems.length === 0 && runs.every((run) => run.problems.length === 0);
+    return { schemaVersion: versionOf(database), sound, problems, runs };
+  } finally {
+    database.close();
+  }
+}
+
+/** A run under way. */
+interface RunCheck {
+  readonly id: string;
+  readonly description: RunDescription;
+  readonly progress: RunProgress;
+  readonly sequences: SequenceSet;
+  readonly problems: string[];
+}
+
+/** Puts the runs down; gives the rowid of the last frame. */
+function readStart(database: Database.Database, runId: string | undefined, checks: Map<number, RunCheck>): number {
+  const { place } = database.prepare('SELECT max(rowid) AS place FROM frames').get() as { place: number | null };
+  const rows = database
+    .prepare(
+      `SELECT number, CAST(id AS BLOB) AS id, CAST(description AS BLOB) AS description, CAST(progress AS BLOB) AS progress
+       FROM runs ORDER BY number`,
+    )
+    .all() as ({ number: number } & Record<'id' | 'description' | 'progress', ArrayBuffer>)[];
+  for (const row of rows) {
+    const id = textOf(row.id);
+    if (runId !== undefined && id !== runId) continue;
+    checks.set(row.number, {
+      id,
+      description: JSON.parse(textOf(row.description)) as RunDescription,
+      progress: JSON.parse(textOf(row.progress)) as RunProgress,
+      sequences: createSequenceSet(),
+      problems: [],
+    });
+  }
+  return place ?? 0;
+}
+
+/** @throws TypeError for what is no UTF-8, over which libsql would end the process if it were asked for text. */
+function textOf(bytes: ArrayBuffer): string {
+  return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+}
+
+/** For one run the indexes are not compared with their tables, which is what takes long. */
+function fileProblems(database: Database.Database, runId: string | undefined): string[] {
+  const check = runId === undefined ? 'integrity_check' : 'quick_check';
+  const found = (database.prepare(`PRAGMA ${check}`).all() as Record<string, string>[])
+    .map((row) => String(row[check]))
+    .filter((text) => text !== 'ok')
+    .map((text) => `SQLite: ${text}`);
+  return found.slice(0, mostListed);
+}
+
+interface FrameRow {
+  readonly place: number;
+  readonly run: number;
+  readonly sequence: number;
+  readonly step: number;
+  readonly bytes: ArrayBuffer;
+}
+
+/** Looks at every row of the table itself, not by way of its indexes, which may be what is damaged. Gives problems of no run's. */
+async function* readFrames(
+  database: Database.Database,
+  checks: ReadonlyMap<number, RunCheck>,
+  lastPlace: number,
+  progress: VerifyOptions['progress'],
+  runId: string | undefined,
+): AsyncIterable<string> {
+  const ofOne = runId === undefined ? '' : `AND run = ${[...checks.keys()][0]}`;
+  const statement = database.prepare(
+    `SELECT rowid AS place, run, sequence, step, bytes FROM frames NOT INDEXED WHERE rowid > ? AND rowid <= ? ${ofOne}
+     ORDER BY rowid LIMIT ${pageFrames}`,
+  );
+  const total = [...checks.values()].reduce((sum, { progress: { frames } }) => sum + frames, 0);
+  let last = Number.MIN_SAFE_INTEGER;
+  let done = 0;
+  for (;;) {
+    const rows = statement.all(last, lastPlace) as FrameRow[];
+    if (rows.length === 0) return;
+    for (const row of rows) {
+      const check = checks.get(row.run);
+      if (check !== undefined) checkFrame(check, row);
+      else yield `a frame of run number ${row.run}, which is not there`;
+    }
+    last = (rows.at(-1) as FrameRow).place;
+    done += rows.length;
+    progress?.('frames', done, total);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function checkFrame({ description, sequences, problems }: RunCheck, row: FrameRow): void {
+  const say = (problem: string): void => {
+    if (problems.length < mostListed) problems.push(problem);
+  };
+  if (sequences.add(row.sequence) === 'already there') say(`frame ${row.sequence} is there twice`);
+  try {
+    const { frame, shape } = decodeFrame(new Uint8Array(row.bytes));
+    // How many neurons a run may list was its hello's to say, and is not kept.
+    checkShape(shape, { ...description, topNeurons: shape.topNeurons });
+    for (const name of ['sequence', 'step'] as const) {
+      if (frame[name] !== row[name])
+        say(`frame ${row.sequence} is stored under ${name} ${row[name]}, but says ${frame[name]} itself`);
+    }
+  } catch (error) {
+    say(`frame ${row.sequence}: ${messageOf(error)}`);
+  }
+}
+
+function conclude({ id, description, progress, sequences, problems }: RunCheck): RunVerification {
+  const frames = sequences.size();
+  const { lastSequence, dropped } = progress;
+  const { gaps, missing } = sequences.missingUpTo(lastSequence, mostListed);
+  const all = [...problems];
+  if (frames !== progress.frames) all.push(`the run counts ${progress.frames} frames, there are ${frames}`);
+  if (sequences.highest() !== lastSequence)
+    all.push(`the run's last frame is ${lastSequence}, the last one there is ${sequences.highest()}`);
+  const { name } = description;
+  return { id, name, state: progress.state, frames, lastSequence, gaps, missing, dropped, problems: all };
+}
