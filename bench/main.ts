@@ -7,8 +7,9 @@ import type { Bench, Setting } from './support/bench.ts';
 import { startNative } from './support/built.ts';
 import { describeMachine } from './support/machine.ts';
 import { asJson, asText } from './support/report.ts';
+import { wire } from './wire.ts';
 
-const benches: readonly Bench[] = [overhead, metrics, memory];
+const benches: readonly Bench[] = [overhead, metrics, memory, wire];
 
 const { values: flags, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -77,6 +77,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
   test.each([
     ['metrics', ['ratio_to_single_pass', 'speedup_vs_gram']],
     ['memory', ['ratio']],
+    ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
   ])(
     '%s prints one line of JSON with its figures',
     async (name, figures) => {

@@ -176,7 +176,10 @@ describe('damage is told', () => {
 
   test('a text that is no UTF-8', async () => {
     const path = damaged("UPDATE runs SET progress = CAST(x'ff' AS TEXT) WHERE id = 'run-2'");
-    expect(await verifyDatabase(path)).toMatchObject({ sound: false, problems: [expect.stringMatching(/^reading failed: /)] });
+    expect(await verifyDatabase(path)).toMatchObject({
+      sound: false,
+      problems: [expect.stringMatching(/^reading failed: /)],
+    });
   });
 
   test('noise in any page', async () => {
@@ -189,7 +192,12 @@ describe('damage is told', () => {
       broken.fill(0x5a, page * pageBytes + (page === 0 ? 100 : 0), (page + 1) * pageBytes);
       const path = joinPath(setting.folder, `noise-${page}.db`);
       writeFileSync(path, broken);
-      told.push(await verifyDatabase(path).then(({ sound }) => !sound, () => true));
+      told.push(
+        await verifyDatabase(path).then(
+          ({ sound }) => !sound,
+          () => true,
+        ),
+      );
     }
     expect(told.length).toBeGreaterThan(5);
     expect(told).toEqual(told.map(() => true));
