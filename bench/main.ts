@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [--json] [--quick]`. Without a name: the names. */
 import { parseArgs } from 'node:util';
+import { fleet } from './fleet.ts';
 import { memory } from './memory.ts';
 import { metrics } from './metrics.ts';
 import { overhead } from './overhead.ts';
@@ -9,7 +10,7 @@ import { describeMachine } from './support/machine.ts';
 import { asJson, asText } from './support/report.ts';
 import { wire } from './wire.ts';
 
-const benches: readonly Bench[] = [overhead, metrics, memory, wire];
+const benches: readonly Bench[] = [overhead, metrics, memory, wire, fleet];
 
 const { values: flags, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -14,8 +14,11 @@ import type { Store } from './store.ts';
 /** The part of a store that reads whole runs. */
 export type ReadOnlyStore = Pick<Store, 'runs' | 'countFrames' | 'frames' | 'alerts' | 'close'>;
 
-/** Frames read by one query: a short one, so that it never holds back the server's clean-up of its log. */
+/** Of a page: frames at most, and about how many bytes. Short queries, so that none holds back the server's clean-up of its log. */
 const pageFrames = 256;
+const pageBytes = 4 * 1024 * 1024;
+/** Of the first page, as nobody knows yet how large the frames are. */
+const firstFrames = 16;
 
 /** @throws OutlierscopeError `no-database`, `not-a-database`, `schema-too-new`; reads may reject with `store-failed`. */
 export function openReadOnlyStore(path: string): ReadOnlyStore {
@@ -28,13 +31,13 @@ export function openReadOnlyStore(path: string): ReadOnlyStore {
     ),
     frames: database.prepare(
       `SELECT step, sequence, bytes FROM frames WHERE run = ? AND (step, sequence) > (?, ?) AND step <= ? AND sequence <= ?
-       ORDER BY step, sequence LIMIT ${pageFrames}`,
+       ORDER BY step, sequence LIMIT ?`,
     ),
     alerts: database.prepare('SELECT alert FROM alerts ORDER BY number DESC LIMIT ?'),
     alertsOfRun: database.prepare('SELECT alert FROM alerts WHERE run = ? ORDER BY number DESC LIMIT ?'),
   };
   const numberOf = (runId: string): number =>
-    (statements.numberOf.get(runId) as { number: number } | undefined)?.number ?? -1;
+    (first(statements.numberOf, runId) as { number: number } | undefined)?.number ?? -1;
 
   return {
     async runs() {
@@ -46,20 +49,24 @@ export function openReadOnlyStore(path: string): ReadOnlyStore {
       }));
     },
     async countFrames(runId, { from, to, lastSequence }) {
-      const row = reading(path, () => statements.countFrames.get(numberOf(runId), from, to, lastSequence));
+      const row = reading(path, () => first(statements.countFrames, numberOf(runId), from, to, lastSequence));
       return (row as { frames: number }).frames;
     },
     async *frames(runId, { from, to, lastSequence }) {
       const number = reading(path, () => numberOf(runId));
       let after = { step: from, sequence: -1 };
-      for (;;) {
+      for (let limit = firstFrames; ; ) {
         const { step, sequence } = after;
-        const rows = reading(path, () => statements.frames.all(number, step, sequence, to, lastSequence)) as Row[];
+        const rows = reading(path, () =>
+          statements.frames.all(number, step, sequence, to, lastSequence, limit),
+        ) as Row[];
         const last = rows.at(-1);
         if (last === undefined) return;
-        after = last;
         yield rows.map((row) => decodeRow(runId, row));
-        if (rows.length < pageFrames) return;
+        if (rows.length < limit) return;
+        after = last;
+        const mean = rows.reduce((bytes, row) => bytes + row.bytes.byteLength, 0) / rows.length;
+        limit = Math.max(1, Math.min(pageFrames, Math.floor(pageBytes / mean)));
       }
     },
     async alerts({ runId, limit }) {
@@ -119,7 +126,12 @@ export function openReadOnly(path: string): Database.Database {
 }
 
 export function versionOf(database: Database.Database): number {
-  return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+  return (first(database.prepare('PRAGMA user_version')) as { user_version: number }).user_version;
+}
+
+/** The first row. `all` and not `get`: a statement that is not read to its end holds the log, which then grows. */
+export function first(statement: Database.Statement, ...values: (number | string)[]): unknown {
+  return statement.all(...values)[0];
 }
 
 function checkVersion(path: string, version: number): void {

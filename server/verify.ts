@@ -7,7 +7,7 @@ import type Database from 'libsql';
 import { messageOf, OutlierscopeError } from '../src/errors.ts';
 import { decodeFrame } from '../src/frame.ts';
 import { checkShape } from './protocol.ts';
-import { openReadOnly, versionOf } from './read-only-store.ts';
+import { first, openReadOnly, versionOf } from './read-only-store.ts';
 import type { RunDescription, RunProgress, RunState } from './run-record.ts';
 import { createSequenceSet, type Range, type SequenceSet } from './sequence-set.ts';
 
@@ -39,7 +39,9 @@ export interface RunVerification {
 
 /** Ranges and problems that are listed of a run: a damaged database has as many as it has frames. */
 const mostListed = 100;
+/** Of a page: frames at most, and bytes unless one frame alone has more. */
 const pageFrames = 256;
+const pageBytes = 4 * 1024 * 1024;
 
 export interface VerifyOptions {
   /** Looks at one run alone; the check of the whole file is left out then. */
@@ -88,7 +90,7 @@ interface RunCheck {
 
 /** Puts the runs down; gives the rowid of the last frame. */
 function readStart(database: Database.Database, runId: string | undefined, checks: Map<number, RunCheck>): number {
-  const { place } = database.prepare('SELECT max(rowid) AS place FROM frames').get() as { place: number | null };
+  const { place } = first(database.prepare('SELECT max(rowid) AS place FROM frames')) as { place: number | null };
   const rows = database
     .prepare(
       `SELECT number, CAST(id AS BLOB) AS id, CAST(description AS BLOB) AS description, CAST(progress AS BLOB) AS progress
@@ -125,7 +127,6 @@ function fileProblems(database: Database.Database, runId: string | undefined): s
 }
 
 interface FrameRow {
-  readonly place: number;
   readonly run: number;
   readonly sequence: number;
   readonly step: number;
@@ -141,26 +142,38 @@ async function* readFrames(
   runId: string | undefined,
 ): AsyncIterable<string> {
   const ofOne = runId === undefined ? '' : `AND run = ${[...checks.keys()][0]}`;
-  const statement = database.prepare(
-    `SELECT rowid AS place, run, sequence, step, bytes FROM frames NOT INDEXED WHERE rowid > ? AND rowid <= ? ${ofOne}
-     ORDER BY rowid LIMIT ${pageFrames}`,
-  );
+  const where = `FROM frames NOT INDEXED WHERE rowid > ? AND rowid <= ? ${ofOne} ORDER BY rowid`;
+  const sizes = database.prepare(`SELECT rowid AS place, length(bytes) AS size ${where} LIMIT ${pageFrames}`);
+  const page = database.prepare(`SELECT run, sequence, step, bytes ${where}`);
   const total = [...checks.values()].reduce((sum, { progress: { frames } }) => sum + frames, 0);
   let last = Number.MIN_SAFE_INTEGER;
   let done = 0;
   for (;;) {
-    const rows = statement.all(last, lastPlace) as FrameRow[];
-    if (rows.length === 0) return;
+    const end = endOfPage(sizes.all(last, lastPlace) as { place: number; size: number }[]);
+    if (end === undefined) return;
+    const rows = page.all(last, end) as FrameRow[];
     for (const row of rows) {
       const check = checks.get(row.run);
       if (check !== undefined) checkFrame(check, row);
       else yield `a frame of run number ${row.run}, which is not there`;
     }
-    last = (rows.at(-1) as FrameRow).place;
+    last = end;
     done += rows.length;
     progress?.('frames', done, total);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** The last row that goes into a page. */
+function endOfPage(rows: readonly { readonly place: number; readonly size: number }[]): number | undefined {
+  let bytes = 0;
+  let end = rows[0]?.place;
+  for (const { place, size } of rows.slice(1)) {
+    bytes += size;
+    if (bytes > pageBytes) break;
+    end = place;
+  }
+  return end;
 }
 
 function checkFrame({ description, sequences, problems }: RunCheck, row: FrameRow): void {

@@ -78,6 +78,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['metrics', ['ratio_to_single_pass', 'speedup_vs_gram']],
     ['memory', ['ratio']],
     ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
+    ['fleet', ['p99_ms', 'memory_mb', 'p50_ms']],
   ])(
     '%s prints one line of JSON with its figures',
     async (name, figures) => {

@@ -84,7 +84,7 @@ function ofText(random: Random, number: number, runId: string): Mutation {
     case 6: {
       const depth = 10 ** (1 + below(random, 4));
       const deep =
-        random() < 0.5 ? '['.repeat(depth) + ']'.repeat(depth) : '{"a":'.repeat(depth) + '1' + '}'.repeat(depth);
+        random() < 0.5 ? '['.repeat(depth) + ']'.repeat(depth) : `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
       return made('deep', random() < 0.5 ? deep : `${text.slice(0, -1)},${JSON.stringify(field)}:${deep}}`);
     }
     case 7:
