@@ -51,6 +51,7 @@ function runInWords({
   state,
   frames,
   lastSequence,
+  expired,
   gaps,
   missing,
   dropped,
@@ -58,6 +59,7 @@ function runInWords({
 }: RunVerification): string[] {
   const last = lastSequence < 0 ? '' : `, the last ${lastSequence}`;
   const lines = [`${id} (${printable(name)}, ${state}): ${counted(frames, 'frame')}${last}`];
+  if (expired > 0) lines.push(`  ${counted(expired, 'frame')} before them expired`);
   if (missing > 0 || dropped > 0) {
     const list = gaps.map(({ from, to }) => (from === to ? `${from}` : `${from} to ${to}`)).slice(0, 10);
     const more = gaps.length > list.length ? ', ...' : '';

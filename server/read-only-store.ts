@@ -24,7 +24,9 @@ const firstFrames = 16;
 export function openReadOnlyStore(path: string): ReadOnlyStore {
   const database = openReadOnly(path);
   const statements = {
-    runs: database.prepare('SELECT id, description, progress FROM runs ORDER BY number'),
+    runs: database.prepare(
+      `SELECT id, description, progress FROM runs ${hasRetention(database) ? 'WHERE deleted = 0' : ''} ORDER BY number`,
+    ),
     numberOf: database.prepare('SELECT number FROM runs WHERE id = ?'),
     countFrames: database.prepare(
       'SELECT count(*) AS frames FROM frames WHERE run = ? AND step BETWEEN ? AND ? AND sequence <= ?',
@@ -127,6 +129,11 @@ export function openReadOnly(path: string): Database.Database {
 
 export function versionOf(database: Database.Database): number {
   return (first(database.prepare('PRAGMA user_version')) as { user_version: number }).user_version;
+}
+
+/** From schema 2 on runs may be deleted, a little at a time, and their oldest frames may have expired. */
+export function hasRetention(database: Database.Database): boolean {
+  return versionOf(database) >= 2;
 }
 
 /** The first row. `all` and not `get`: a statement that is not read to its end holds the log, which then grows. */

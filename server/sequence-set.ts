@@ -11,8 +11,10 @@ export interface SequenceSet {
   size(): number;
   /** -1 for none. */
   highest(): number;
-  /** What is missing from 0 on; at most `most` ranges, but all of them counted. */
-  missingUpTo(last: number, most: number): { readonly gaps: readonly Range[]; readonly missing: number };
+  /** Forgets all up to a number. */
+  dropUpTo(sequence: number): void;
+  /** What is missing, ends included; at most `most` ranges, but all of them counted. */
+  missing(from: number, to: number, most: number): { readonly gaps: readonly Range[]; readonly missing: number };
 }
 
 export function createSequenceSet(): SequenceSet {
@@ -49,10 +51,15 @@ export function createSequenceSet(): SequenceSet {
     },
     size: () => ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0),
     highest: () => ranges.at(-1)?.to ?? -1,
-    missingUpTo(last, most) {
+    dropUpTo(sequence) {
+      const place = placeOf(sequence + 1);
+      ranges.splice(0, place);
+      if (ranges[0] !== undefined) ranges[0].from = Math.max(ranges[0].from, sequence + 1);
+    },
+    missing(first, last, most) {
       const gaps: Range[] = [];
       let missing = 0;
-      let next = 0;
+      let next = first;
       for (const { from, to } of [...ranges, { from: last + 1, to: last + 1 }]) {
         if (from > next) {
           missing += from - next;

@@ -7,7 +7,7 @@ import type Database from 'libsql';
 import { messageOf, OutlierscopeError } from '../src/errors.ts';
 import { decodeFrame } from '../src/frame.ts';
 import { checkShape } from './protocol.ts';
-import { first, openReadOnly, versionOf } from './read-only-store.ts';
+import { first, hasRetention, openReadOnly, versionOf } from './read-only-store.ts';
 import type { RunDescription, RunProgress, RunState } from './run-record.ts';
 import { createSequenceSet, type Range, type SequenceSet } from './sequence-set.ts';
 
@@ -28,7 +28,9 @@ export interface RunVerification {
   readonly frames: number;
   /** Highest sequence number; -1 for none. */
   readonly lastSequence: number;
-  /** Sequence numbers below the highest that are not there, as ranges, ends included; at most `mostGaps`. */
+  /** Frames that there were until retention deleted them: the oldest. */
+  readonly expired: number;
+  /** Sequence numbers above those and below the highest that are not there, as ranges, ends included; at most 100. */
   readonly gaps: readonly Range[];
   /** How many they are. */
   readonly missing: number;
@@ -61,11 +63,13 @@ export async function verifyDatabase(path: string, { runId, progress }: VerifyOp
       problems.push(...fileProblems(database, runId));
       // What SQLite finds damaged is not read: pages may lead in a circle, and libsql ends the process over text that is none.
       if (problems.length === 0) {
-        const lastPlace = database.transaction(() => readStart(database, runId, checks))();
+        const lastPlace = database.transaction(() => readStart(database, checks))();
+        if (runId !== undefined) keepOnly(checks, runId);
         if (runId !== undefined && checks.size === 0)
           throw new OutlierscopeError(`no run has the id ${JSON.stringify(runId)}`, { code: 'no-run' });
         for await (const problem of readFrames(database, checks, lastPlace, progress, runId))
           if (problems.length < mostListed) problems.push(problem);
+        forgetDeleted(database, checks);
       }
     } catch (error) {
       if (error instanceof OutlierscopeError) throw error;
@@ -86,10 +90,12 @@ interface RunCheck {
   readonly progress: RunProgress;
   readonly sequences: SequenceSet;
   readonly problems: string[];
+  /** What retention had deleted when all frames had been looked at. */
+  expired: { readonly frames: number; readonly upTo: number };
 }
 
 /** Puts the runs down; gives the rowid of the last frame. */
-function readStart(database: Database.Database, runId: string | undefined, checks: Map<number, RunCheck>): number {
+function readStart(database: Database.Database, checks: Map<number, RunCheck>): number {
   const { place } = first(database.prepare('SELECT max(rowid) AS place FROM frames')) as { place: number | null };
   const rows = database
     .prepare(
@@ -98,17 +104,40 @@ function readStart(database: Database.Database, runId: string | undefined, check
     )
     .all() as ({ number: number } & Record<'id' | 'description' | 'progress', ArrayBuffer>)[];
   for (const row of rows) {
-    const id = textOf(row.id);
-    if (runId !== undefined && id !== runId) continue;
     checks.set(row.number, {
-      id,
+      id: textOf(row.id),
       description: JSON.parse(textOf(row.description)) as RunDescription,
       progress: JSON.parse(textOf(row.progress)) as RunProgress,
       sequences: createSequenceSet(),
       problems: [],
+      expired: { frames: 0, upTo: -1 },
     });
   }
   return place ?? 0;
+}
+
+function keepOnly(checks: Map<number, RunCheck>, runId: string): void {
+  for (const [number, { id }] of checks) if (id !== runId) checks.delete(number);
+}
+
+/** What was deleted by now, before or since the start, is not there by right. */
+function forgetDeleted(database: Database.Database, checks: Map<number, RunCheck>): void {
+  if (!hasRetention(database)) return;
+  const rows = database.prepare('SELECT number, expired, expired_frames FROM runs WHERE deleted = 0').all() as {
+    number: number;
+    expired: number;
+    expired_frames: number;
+  }[];
+  const marks = new Map(rows.map((row) => [row.number, row]));
+  for (const [number, check] of checks) {
+    const mark = marks.get(number);
+    if (mark === undefined) {
+      checks.delete(number);
+      continue;
+    }
+    check.sequences.dropUpTo(mark.expired);
+    check.expired = { frames: mark.expired_frames, upTo: mark.expired };
+  }
 }
 
 /** @throws TypeError for what is no UTF-8, over which libsql would end the process if it were asked for text. */
@@ -194,14 +223,19 @@ function checkFrame({ description, sequences, problems }: RunCheck, row: FrameRo
   }
 }
 
-function conclude({ id, description, progress, sequences, problems }: RunCheck): RunVerification {
+function conclude({ id, description, progress, sequences, problems, expired }: RunCheck): RunVerification {
   const frames = sequences.size();
-  const { lastSequence, dropped } = progress;
-  const { gaps, missing } = sequences.missingUpTo(lastSequence, mostListed);
+  const { lastSequence, dropped, state } = progress;
+  const { gaps, missing } = sequences.missing(expired.upTo + 1, lastSequence, mostListed);
   const all = [...problems];
-  if (frames !== progress.frames) all.push(`the run counts ${progress.frames} frames, there are ${frames}`);
-  if (sequences.highest() !== lastSequence)
-    all.push(`the run's last frame is ${lastSequence}, the last one there is ${sequences.highest()}`);
+  // Of a run that went on meanwhile, retention may have deleted what came after the start too.
+  if (expired.upTo < lastSequence) {
+    const counted = progress.frames - expired.frames;
+    if (frames !== counted) all.push(`the run counts ${counted} frames, there are ${frames}`);
+    if (sequences.highest() !== lastSequence)
+      all.push(`the run's last frame is ${lastSequence}, the last one there is ${sequences.highest()}`);
+  }
   const { name } = description;
-  return { id, name, state: progress.state, frames, lastSequence, gaps, missing, dropped, problems: all };
+  const parts = { gaps, missing, dropped, problems: all };
+  return { id, name, state, frames, lastSequence, expired: expired.frames, ...parts };
 }

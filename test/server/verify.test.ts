@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import Database from 'libsql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openReadOnlyStore } from '../../server/read-only-store.ts';
+import { schemaVersion } from '../../server/schema.ts';
 import { createSequenceSet } from '../../server/sequence-set.ts';
 import { verifyDatabase } from '../../server/verify.ts';
 import { encodeFrame } from '../../src/frame.ts';
@@ -15,16 +17,26 @@ describe('a set of sequence numbers', () => {
     for (const sequence of [0, 1, 2, 9, 5, 4, 7, 6, 20]) expect(set.add(sequence)).toBe('added');
     for (const sequence of [0, 2, 4, 7, 9, 20]) expect(set.add(sequence)).toBe('already there');
     expect([set.size(), set.highest()]).toEqual([9, 20]);
-    expect(set.missingUpTo(22, 2)).toEqual({
+    expect(set.missing(0, 22, 2)).toEqual({
       gaps: [
         { from: 3, to: 3 },
         { from: 8, to: 8 },
       ],
       missing: 14,
     });
-    expect(set.missingUpTo(20, 9).missing).toBe(12);
-    expect(createSequenceSet().missingUpTo(-1, 9)).toEqual({ gaps: [], missing: 0 });
-    expect(createSequenceSet().missingUpTo(1, 9).missing).toBe(2);
+    expect(set.missing(0, 20, 9).missing).toBe(12);
+    expect(createSequenceSet().missing(0, -1, 9)).toEqual({ gaps: [], missing: 0 });
+    expect(createSequenceSet().missing(0, 1, 9).missing).toBe(2);
+  });
+
+  test('forgets the oldest', () => {
+    const set = createSequenceSet();
+    for (const sequence of [0, 1, 2, 5, 6, 7, 9]) set.add(sequence);
+    set.dropUpTo(5);
+    expect([set.size(), set.highest()]).toEqual([3, 9]);
+    expect(set.missing(6, 9, 9)).toEqual({ gaps: [{ from: 8, to: 8 }], missing: 1 });
+    set.dropUpTo(9);
+    expect([set.size(), set.highest()]).toEqual([0, -1]);
   });
 
   test('agrees with a plain set on a shuffled thousand', () => {
@@ -33,7 +45,7 @@ describe('a set of sequence numbers', () => {
     for (const number of numbers) set.add(number);
     const plain = new Set(numbers);
     expect(set.size()).toBe(plain.size);
-    const { missing, gaps } = set.missingUpTo(1500, 2000);
+    const { missing, gaps } = set.missing(0, 1500, 2000);
     expect(missing).toBe(1501 - plain.size);
     for (const { from, to } of gaps)
       for (let number = from; number <= to; number++) expect(plain.has(number)).toBe(false);
@@ -160,6 +172,21 @@ describe('damage is told', () => {
     expect(runs.find(({ id }) => id === 'run-2')?.problems).toEqual([]);
     expect((await verifyDatabase(path, { runId: 'run-1' })).sound).toBe(false);
     expect((await verifyDatabase(path, { runId: 'run-2' })).sound).toBe(true);
+  });
+
+  // Where the schema has it.
+  test.runIf(schemaVersion >= 2)('not what retention or a user deleted', async () => {
+    const path = damaged(
+      `DELETE FROM frames WHERE ${ofRun1} AND sequence <= 2; UPDATE runs SET expired = 2, expired_frames = 3 WHERE id = 'run-1';
+       UPDATE runs SET deleted = 1 WHERE id = 'run-2'; DELETE FROM frames WHERE run = (SELECT number FROM runs WHERE id = 'run-2')`,
+    );
+    const { sound, runs } = await verifyDatabase(path);
+    expect(sound, JSON.stringify(runs)).toBe(true);
+    expect(runs.map(({ id }) => id)).not.toContain('run-2');
+    expect(runs[0]).toMatchObject({ id: 'run-1', frames: 3, expired: 3, missing: 4, gaps: [{ from: 3 }, { from: 7 }] });
+    const store = openReadOnlyStore(path);
+    expect((await store.runs()).map(({ id }) => id)).not.toContain('run-2');
+    await store.close();
   });
 
   test('frames of no run', async () => {
