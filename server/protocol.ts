@@ -40,7 +40,8 @@ export function fieldsOf(text: string): Record<string, unknown> {
 
 /** A close frame has room for 123 bytes of reason. */
 export function closeReason(text: string): string {
-  let reason = text;
+  // Cut first: a reason may repeat what a trainer said, a megabyte perhaps.
+  let reason = text.slice(0, 123);
   while (Buffer.byteLength(reason) > 123) reason = reason.slice(0, -1);
   return reason;
 }

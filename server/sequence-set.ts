@@ -49,7 +49,7 @@ export function createSequenceSet(): SequenceSet {
       else ranges.splice(place, 0, { from: sequence, to: sequence });
       return 'added';
     },
-    size: () => ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0),
+    size: () => ranges.reduce((sum, { from, to }) => sum + (to - from + 1), 0),
     highest: () => ranges.at(-1)?.to ?? -1,
     dropUpTo(sequence) {
       const place = placeOf(sequence + 1);

@@ -78,7 +78,6 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['metrics', ['ratio_to_single_pass', 'speedup_vs_gram']],
     ['memory', ['ratio']],
     ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
-    ['fleet', ['p99_ms', 'memory_mb', 'p50_ms']],
   ])(
     '%s prints one line of JSON with its figures',
     async (name, figures) => {
@@ -92,4 +91,12 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     },
     240_000,
   );
+
+  test('fleet loses nothing', async () => {
+    const { stdout } = await run('fleet', '--quick', '--json');
+    const result = JSON.parse(stdout) as { details: Record<string, number>; requirements: { figure: string }[] };
+    expect(result).toMatchObject({ bench: 'fleet', lost: 0, details: { trainers: 50 } });
+    expect(result.details['frames_acknowledged']).toBe(result.details['frames_sent']);
+    expect(result.requirements.map(({ figure }) => figure)).toEqual(['lost', 'p99_ms', 'memory_mb']);
+  }, 120_000);
 });

@@ -56,6 +56,12 @@ function ofText(random: Random, number: number, runId: string): Mutation {
     bytes: textFrame(payload),
     place,
   });
+  if (random() < 0.01) {
+    const large = 'x'.repeat(pick(random, [1000, 100_000, 1_000_000, 1_048_576]));
+    const key = random() < 0.3 ? large : field;
+    const value = random() < 0.5 ? large : [large];
+    return made('large', JSON.stringify({ ...message, [key]: random() < 0.5 ? value : { [large]: [] } }));
+  }
   switch (below(random, 12)) {
     case 0: {
       const flipped = Buffer.from(text);

@@ -63,7 +63,8 @@ export function visit(port: number, { bytes, markers, ending }: Visit): Promise<
       for (let frame = takeFrame(received); frame !== undefined; frame = takeFrame(received)) {
         received = received.subarray(frame.bytes);
         if (frame.opcode === 1 && frame.payload.includes('"welcome"')) welcomed = true;
-        if (frame.opcode === 10 && frame.payload.length === 4) answered = frame.payload.readUInt32BE() + 1;
+        if (frame.opcode === 10 && frame.payload.subarray(0, 6).equals(markerName))
+          answered = frame.payload.readUInt32BE(6) + 1;
         if (frame.opcode === 8) {
           const code = frame.payload.length >= 2 ? frame.payload.readUInt16BE() : 1005;
           close = { code, reason: frame.payload.toString('utf8', 2) };
@@ -113,8 +114,12 @@ export const textFrame = (payload: Uint8Array | string): Buffer =>
   websocketFrame(Buffer.from(payload as string), { first: 0x81, masked: 'masked' });
 export const binaryFrame = (payload: Uint8Array): Buffer => websocketFrame(payload, { first: 0x82, masked: 'masked' });
 
+const markerName = Buffer.from('marker');
+
+/** A ping with a number; the answer repeats it. */
 export function marker(index: number): Buffer {
-  const payload = Buffer.alloc(4);
-  payload.writeUInt32BE(index);
+  const payload = Buffer.alloc(10);
+  payload.set(markerName);
+  payload.writeUInt32BE(index, 6);
   return websocketFrame(payload, { first: 0x89, masked: 'masked' });
 }

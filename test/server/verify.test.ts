@@ -29,6 +29,14 @@ describe('a set of sequence numbers', () => {
     expect(createSequenceSet().missing(0, 1, 9).missing).toBe(2);
   });
 
+  test('counts at the end of the numbers too', () => {
+    const set = createSequenceSet();
+    for (const sequence of [0, 1, 2 ** 53 - 2, 2 ** 53 - 1]) set.add(sequence);
+    expect([set.size(), set.highest()]).toEqual([4, 2 ** 53 - 1]);
+    expect(set.add(2 ** 53 - 1)).toBe('already there');
+    expect(set.missing(0, 2 ** 53 - 1, 9)).toEqual({ gaps: [{ from: 2, to: 2 ** 53 - 3 }], missing: 2 ** 53 - 4 });
+  });
+
   test('forgets the oldest', () => {
     const set = createSequenceSet();
     for (const sequence of [0, 1, 2, 5, 6, 7, 9]) set.add(sequence);
