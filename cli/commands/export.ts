@@ -53,7 +53,9 @@ async function run(runName: string, { metric, site, to = Number.MAX_SAFE_INTEGER
   const { runExport } = await import('../export/run.ts');
   const interruption = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => interruption.abort(signal);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
+  // A pipe leaves nothing to clean up, and holds the process while nobody reads it: signals end that as ever.
+  const handled = flags.output === '-' ? [] : (['SIGINT', 'SIGTERM'] as const);
+  for (const signal of handled) process.once(signal, interrupt);
   try {
     const filter = { metrics: metric, sites: site };
     await runExport({ ...flags, run: runName, to, filter, signal: interruption.signal });
@@ -65,7 +67,7 @@ async function run(runName: string, { metric, site, to = Number.MAX_SAFE_INTEGER
       process.exitCode = 1;
     } else throw error;
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt);
+    for (const signal of handled) process.off(signal, interrupt);
   }
 }
 

@@ -17,7 +17,7 @@ export interface Source {
 export interface ExportFile {
   /** Below the folder that the user names. */
   readonly name: string;
-  /** How often it reads the frames: for the progress. */
+  /** Made while they are taken: reading, encoding and writing go hand in hand. */
   readonly pieces: AsyncIterable<string | Uint8Array>;
 }
 
@@ -26,7 +26,7 @@ export interface Format {
   readonly single: ((source: Source) => ExportFile) | null;
   /** Everything that goes to a folder. */
   readonly all: (source: Source) => readonly ExportFile[];
-  /** Not fit for a terminal. */
+  /** What is binary does not go to a terminal. */
   readonly content: 'text' | 'binary';
 }
 

@@ -1,7 +1,7 @@
 /** `outlierscope export`, in text formats, beside a server that goes on. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { frameOf, helloOf } from '../server/trainer.ts';
@@ -223,6 +223,30 @@ describe('what is exported', () => {
     writeFileSync(notes, 'Not a database.'.repeat(100));
     expect(await refused('alerting', '--database', notes)).toMatch(/cannot be read: file is not a database/);
     expect(readdirSync(setting.folder).filter((name) => name.startsWith('none'))).toEqual([]);
+  });
+
+  test('of an export that is interrupted nothing stays, and one that nobody reads ends at once', async () => {
+    const metrics = Array.from({ length: 250 }, (_, index) => `m${index}`);
+    const values = Array.from({ length: 500 }, (_, index) => index / 7);
+    const topNeurons = { count: 0, indices: new Uint32Array(), shares: new Float32Array() };
+    const frames = Array.from({ length: 3000 }, (_, sequence) => ({ ...frameOf(sequence, { values }), topNeurons }));
+    await setting.train(helloOf('run-wide', { metrics, topNeurons: 0 }), frames);
+    const folder = joinPath(setting.folder, 'interrupted');
+    const start = (output: string) =>
+      spawn(process.execPath, [main, 'export', 'run-wide', '--database', setting.database, '--output', output], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+    const writing = start(`${folder}/`);
+    const ended = once(writing, 'exit');
+    await expect.poll(() => existsSync(joinPath(folder, 'values.csv.partial')), { interval: 2 }).toBe(true);
+    writing.kill('SIGTERM');
+    expect(await ended).toEqual([143, null]);
+    expect(readdirSync(folder)).toEqual([]);
+
+    const waiting = start('-');
+    await once(waiting.stdout, 'readable');
+    waiting.kill('SIGTERM');
+    expect(await once(waiting, 'exit')).toEqual([null, 'SIGTERM']);
   });
 
   test('a file appears when it is whole', async () => {

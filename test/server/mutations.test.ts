@@ -16,11 +16,11 @@ import { frameOf, helloOf, join } from './trainer.ts';
 
 const count = 200_000;
 const seed = Number(process.env['OUTLIERSCOPE_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const connectionsAtOnce = 48;
+const connectionsAtOnce = 128;
 /** Messages of one connection: those after the first that is refused go over the next. */
 const messagesOfConnection = 8;
 /** Runs are left after so many messages, all connections counted, so that their lists do not fill up. */
-const messagesOfRun = 10_000;
+const messagesOfRun = 25_000;
 
 let folder: string;
 let database: string;
