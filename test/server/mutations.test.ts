@@ -145,7 +145,7 @@ function judge(mutations: readonly Mutation[], { status, markers, close }: Answe
   if (first.place === 'upgrade') {
     if (status === undefined || status === 101) tally.cut++;
     else {
-      expect([400, 403, 404, 405, 414, 426, 431], first.kind).toContain(status);
+      expect([400, 403, 404, 405, 414, 426, 429, 431], first.kind).toContain(status);
       refusedWith(status);
     }
     return 1;
