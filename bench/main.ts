@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [--json] [--quick]`. Without a name: the names. */
 import { parseArgs } from 'node:util';
+import { fleet } from './fleet.ts';
 import { ingest } from './ingest.ts';
 import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
@@ -9,8 +10,9 @@ import type { Bench, Setting } from './support/bench.ts';
 import { startNative } from './support/built.ts';
 import { describeMachine } from './support/machine.ts';
 import { asJson, asText } from './support/report.ts';
+import { wire } from './wire.ts';
 
-const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation];
+const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation, wire, fleet];
 
 const { values: flags, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -11,9 +11,11 @@ const program = new Command('outlierscope')
 for (const load of [
   () => import('./commands/analyze.ts').then((m) => m.analyzeCommand()),
   () => import('./commands/demo.ts').then((m) => m.demoCommand()),
+  () => import('./commands/export.ts').then((m) => m.exportCommand()),
   () => import('./commands/import.ts').then((m) => m.importCommand()),
   () => import('./commands/serve.ts').then((m) => m.serveCommand()),
   () => import('./commands/setup-native.ts').then((m) => m.setupNativeCommand()),
+  () => import('./commands/verify.ts').then((m) => m.verifyCommand()),
 ]) {
   program.addCommand(await load());
 }

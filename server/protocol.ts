@@ -1,10 +1,17 @@
 /** Pure parts of protocol v1 on the server's side: what a frame may look like after a hello, and texts of unknown types. */
 import { OutlierscopeError } from '../src/errors.ts';
 import type { FrameShape } from '../src/frame.ts';
-import type { Hello } from '../src/messages.ts';
+
+/** What a run's frames are made of. */
+export interface Declared {
+  readonly sites: readonly unknown[];
+  readonly metrics: readonly unknown[];
+  readonly scalars: readonly unknown[];
+  readonly topNeurons: number;
+}
 
 /** @throws OutlierscopeError (`malformed-frame`) for a frame that the declared lists cannot explain. */
-export function checkShape(shape: FrameShape, { sites, metrics, scalars, topNeurons }: Hello): void {
+export function checkShape(shape: FrameShape, { sites, metrics, scalars, topNeurons }: Declared): void {
   const wrong = (what: string, found: number, expected: string): never => {
     throw new OutlierscopeError(`malformed frame: it has ${found} ${what}, declared are ${expected}`, {
       code: 'malformed-frame',
@@ -33,7 +40,8 @@ export function fieldsOf(text: string): Record<string, unknown> {
 
 /** A close frame has room for 123 bytes of reason. */
 export function closeReason(text: string): string {
-  let reason = text;
+  // Cut first: a reason may repeat what a trainer said, a megabyte perhaps.
+  let reason = text.slice(0, 123);
   while (Buffer.byteLength(reason) > 123) reason = reason.slice(0, -1);
   return reason;
 }

@@ -163,11 +163,9 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
     const type = fieldsOf(text)['type'];
     if (declared === undefined) {
       if (type !== 'hello') {
-        throw new Refusal(
-          'helloExpected',
-          'hello_expected',
-          `the first message must be hello, not ${JSON.stringify(type)}`,
-        );
+        // What is no string is not repeated: it may be nested too deeply to be written.
+        const found = typeof type === 'string' ? JSON.stringify(type.slice(0, 40)) : 'one without a type';
+        throw new Refusal('helloExpected', 'hello_expected', `the first message must be hello, not ${found}`);
       }
       readHello(text);
       return;

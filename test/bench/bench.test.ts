@@ -62,7 +62,7 @@ describe('statistics of benchmarks', () => {
 describe('npm run bench', () => {
   test('without a name lists the benchmarks', async () => {
     const { stdout } = await run();
-    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation/);
+    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet/);
   });
 
   test('with a name that there is not says so', async () => {
@@ -79,6 +79,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['memory', ['ratio']],
     ['ingest', ['ratio_victoriametrics', 'ratio_pushgateway']],
     ['isolation', ['worst_ratio']],
+    ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
   ])(
     '%s prints one line of JSON with its figures',
     async (name, figures) => {
@@ -92,4 +93,12 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     },
     240_000,
   );
+
+  test('fleet loses nothing', async () => {
+    const { stdout } = await run('fleet', '--quick', '--json');
+    const result = JSON.parse(stdout) as { details: Record<string, number>; requirements: { figure: string }[] };
+    expect(result).toMatchObject({ bench: 'fleet', lost: 0, details: { trainers: 50 } });
+    expect(result.details['frames_acknowledged']).toBe(result.details['frames_sent']);
+    expect(result.requirements.map(({ figure }) => figure)).toEqual(['lost', 'p99_ms', 'memory_mb']);
+  }, 120_000);
 });

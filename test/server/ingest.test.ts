@@ -166,6 +166,24 @@ describe('a connection is closed', () => {
   const after: [string, unknown[], number, string][] = [
     ['for a frame before hello', [bytes(() => {})], closeCodes.helloExpected, 'before hello'],
     ['for a declare before hello', [{ type: 'declare' }], closeCodes.helloExpected, '"declare"'],
+    [
+      'for a type nested too deeply to be written',
+      [`{"type":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
+      closeCodes.helloExpected,
+      'without a type',
+    ],
+    [
+      'for a type of a megabyte',
+      [{ type: 'x'.repeat(1_000_000) }],
+      closeCodes.helloExpected,
+      'must be hello, not "xxx',
+    ],
+    [
+      'for a tag whose name is a megabyte',
+      [{ ...helloOf('run-1'), tags: { ['x'.repeat(1_000_000)]: '' } }],
+      closeCodes.malformed,
+      'tags.xxx',
+    ],
     ['for text that is no JSON', ['hello'], closeCodes.malformed, 'no JSON object'],
     ['for JSON that is no object', ['null'], closeCodes.malformed, 'no JSON object'],
     ['for a hello with a bad run id', [helloOf('../etc')], closeCodes.malformed, 'runId'],
