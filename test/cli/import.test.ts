@@ -157,11 +157,11 @@ describe('a recording', () => {
 });
 
 test('the token goes along, and is asked for', async () => {
-  const guarded = await startServer({ port: 0, database: ':memory:', token: 'secret' });
+  const guarded = await startServer({ port: 0, database: ':memory:', token: 'open-sesame' });
   writeFileSync(at('run'), recording('run', upTo(3), 'finished'));
   const without = await run('--url', guarded.url, at('run'));
   expect(without).toMatchObject({ code: 1, stderr: expect.stringMatching(/refused run run: 4401/) });
-  const with_ = await run('--url', guarded.url, '--token', 'secret', at('run'));
+  const with_ = await run('--url', guarded.url, '--token', 'open-sesame', at('run'));
   expect(with_).toMatchObject({ code: 0, stdout: expect.stringContaining('3 of 3') });
   await guarded.close();
 });

@@ -266,16 +266,16 @@ test('without a built page the root says how to build it, or serves it', async (
 });
 
 test('deletes a run that is over, once, and none that goes on', async () => {
-  const gone = await join(server.url, helloOf('to be deleted'));
+  const gone = await join(server.url, helloOf('to-be-deleted'));
   gone.sendFrame(frameOf(0));
   await gone.acknowledged(0);
   const remove = async (id: string) => (await fetch(`${server.url}/api/runs/${id}`, { method: 'DELETE' })).status;
-  expect(await remove('to be deleted')).toBe(409);
+  expect(await remove('to-be-deleted')).toBe(409);
   gone.send({ type: 'bye', outcome: 'finished' });
   await gone.closed;
-  expect(await remove('to be deleted')).toBe(204);
-  expect(await remove('to be deleted')).toBe(404);
-  expect((await get('/api/runs/to be deleted')).status).toBe(404);
-  expect((await get('/api/runs/to be deleted/series?metric=kurtosis')).status).toBe(404);
-  expect((await get('/metrics')).body).not.toContain('to be deleted');
+  expect(await remove('to-be-deleted')).toBe(204);
+  expect(await remove('to-be-deleted')).toBe(404);
+  expect((await get('/api/runs/to-be-deleted')).status).toBe(404);
+  expect((await get('/api/runs/to-be-deleted/series?metric=kurtosis')).status).toBe(404);
+  expect((await get('/metrics')).body).not.toContain('to-be-deleted');
 });

@@ -103,9 +103,9 @@ describe('a frame', () => {
     fc.assert(
       fc.property(frames, ({ frame, shape }) => {
         const { values, scalars } = decodeFrame(encodeFrame(frame, shape.metrics)).frame;
-        for (const [index, bits] of new Uint32Array(values.buffer).entries())
+        for (const [index, bits] of new Uint32Array(values.buffer, values.byteOffset, values.length).entries())
           expect(isMeasured(values, index)).toBe(bits !== 0x7fc00abe);
-        for (const [index, bits] of new BigUint64Array(scalars.buffer).entries())
+        for (const [index, bits] of new BigUint64Array(scalars.buffer, scalars.byteOffset, scalars.length).entries())
           expect(isMeasured(scalars, index)).toBe(bits !== 0x7ff8000000000aben);
       }),
     );

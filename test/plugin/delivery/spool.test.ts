@@ -154,7 +154,7 @@ test('what earlier runs left counts too: the oldest goes when it takes more than
 });
 
 test('a run that the server refuses stays in the spool, with its end', async () => {
-  const refusing = await startServer({ port: 0, database: ':memory:', token: 'another' });
+  const refusing = await startServer({ port: 0, database: ':memory:', token: 'another-token' });
   const url = refusing.url.replace('http', 'ws');
   const refused = await train({ runId: 'refused', url, spool, frames: 40 });
   expect(await reportOf(refused)).toMatchObject({ delivered: 0, undelivered: 40, safe: 40 });
