@@ -1,4 +1,7 @@
-/** A server of its own that a benchmark stops, freezes and starts again, always at the same address. */
+/**
+ * A server of its own that a benchmark stops, freezes and starts again, always at the same address. It runs at the lowest priority:
+ * it stands for one on another machine, whose starting takes none of the trainer's processors.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -34,7 +37,7 @@ export async function unsteadyServer(): Promise<UnsteadyServer> {
   async function start(): Promise<void> {
     if (child !== undefined) return;
     const args = [main, 'serve', '--host', '127.0.0.1', '--port', String(port), '--database', join(folder, 'bench.db')];
-    const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const started = spawn('nice', ['-n', '19', process.execPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     child = started;
     await Promise.race([once(started.stdout, 'data'), once(started, 'exit')]);
     started.stdout.resume();
