@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { DeviceReduction } from './device-reduction.ts';
 import { HostReduction } from './host-reduction.ts';
 import type { Summary, SummaryLayout } from './layout.ts';
-import { hasMoments } from './moments.ts';
+import { simdHere } from './simd.ts';
 
 /** Gets the summary of a tensor, and how many NaN and infinite values it has. */
 export type Take = (summary: Summary, nonfinite: number) => void;
@@ -25,7 +25,7 @@ export interface Reduction {
  * elsewhere they stay on the device, and only what they are reduced to comes to the host.
  */
 export function createReduction(): Reduction {
-  return liesOnHost() && hasMoments() ? new HostReduction() : new DeviceReduction();
+  return liesOnHost() && simdHere() !== undefined ? new HostReduction() : new DeviceReduction();
 }
 
 function liesOnHost(): boolean {

@@ -1,21 +1,44 @@
 /** Metrics that need whole rows, on the few rows that are brought along. Float64, no allocation in the loops. */
 import type { Numbers, Summary } from './layout.ts';
+import { copyRows, freeMemory, paddedWidth, reserve, type Simd, simdHere } from './simd.ts';
 
-/** He et al., Eq. 2: mean over rows of max |x| / median |x|, the median being the lower middle value. */
+/** He et al., Eq. 2: mean over rows of max |x| / median |x|, the median being the lower middle value. Of finite values. */
 export function maxMedianRatioOfRows({ sample, width }: Summary): number {
-  const row = new Float32Array(width);
+  const simd = simdHere();
+  const pairs = simd === undefined ? mediansOf(sample, width) : simdMediansOf(simd, sample, width);
   let sum = 0;
-  for (let start = 0; start < sample.length; start += width) {
-    let maximum = 0;
+  for (let row = 0; row < pairs.length; row += 2) sum += (pairs[row + 1] as number) / (pairs[row] as number);
+  return sum / (pairs.length / 2);
+}
+
+/** For every row its median and its largest magnitude. */
+export function mediansOf(sample: Numbers, width: number): Float32Array {
+  const row = new Float32Array(width);
+  const pairs = new Float32Array((2 * sample.length) / width);
+  for (let start = 0, at = 0; start < sample.length; start += width, at += 2) {
+    let largest = 0;
     for (let j = 0; j < width; j++) {
       const magnitude = Math.abs(sample[start + j] as number);
       row[j] = magnitude;
-      if (magnitude > maximum || Number.isNaN(magnitude)) maximum = magnitude;
+      if (magnitude > largest) largest = magnitude;
     }
-    if (Number.isNaN(maximum)) return Number.NaN;
-    sum += maximum / select(row, (width - 1) >> 1);
+    pairs[at] = select(row, (width - 1) >> 1);
+    pairs[at + 1] = largest;
   }
-  return sum / (sample.length / width);
+  return pairs;
+}
+
+/** The same, several times as fast. */
+export function simdMediansOf(simd: Simd, sample: Numbers, width: number): Float32Array {
+  const rows = sample.length / width;
+  const padded = paddedWidth(width);
+  const start = freeMemory + 8 * rows;
+  reserve(simd, start + 4 * padded * rows);
+  const at = new Float32Array(simd.memory.buffer, start, padded * rows);
+  if (padded !== width) at.fill(Number.NaN);
+  copyRows(sample as Float32Array, width, at);
+  simd.medians(start, rows, padded, width, freeMemory);
+  return new Float32Array(simd.memory.buffer, freeMemory, 2 * rows).slice();
 }
 
 /** Sums of squares of the rows and of what rounding them to int8 with the scale absmax / 127 takes away. */

@@ -1,9 +1,11 @@
-/** Column moments on the host: against sums in float64, whatever the shape and the magnitude. */
+/** What SIMD computes on the host: column moments against sums in float64, medians against a sort, whatever shape and magnitude. */
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { SummaryParts } from '../../plugin/measure/layout.ts';
 import { momentsOf } from '../../plugin/measure/moments.ts';
-import { assembleMoments } from '../../scripts/build-moments.ts';
+import { type Simd, simdHere } from '../../plugin/measure/simd.ts';
+import { mediansOf, simdMediansOf } from '../../plugin/measure/whole-rows.ts';
+import { assembleSimd } from '../../scripts/build-simd.ts';
 import { random } from '../reference/inputs.ts';
 
 const all: SummaryParts = { propagation: true, fourth: true, gramRows: 0, sampleRows: 0 };
@@ -104,6 +106,34 @@ describe('moments', () => {
   });
 });
 
+describe('medians and largest magnitudes of rows', () => {
+  const simd = simdHere() as Simd;
+  const widths = [1, 2, 3, 4, 5, 7, 8, 9, 64, 127, 128, 1027];
+
+  test.each(widths)('of width %i are those of a sort', (width) => {
+    const rows = 40;
+    const inputs = [
+      random(rows, width, width),
+      random(rows, width, width).map((value) => Math.round(2 * value)), // many equal
+      random(rows, width, width).map((value) => Math.max(0, value - 1)), // most of them 0
+      random(rows, width, width).map((value, index) => (index % width === 1 ? value * 1e30 : value * 1e-30)),
+      new Float32Array(rows * width),
+      new Float32Array(rows * width).fill(-0.7),
+    ];
+    for (const values of inputs) {
+      const expected = Array.from({ length: rows }, (_, row) => {
+        const sorted = values
+          .slice(row * width, (row + 1) * width)
+          .map(Math.abs)
+          .sort();
+        return [sorted[(width - 1) >> 1], sorted[width - 1]];
+      }).flat();
+      expect([...simdMediansOf(simd, values, width)]).toEqual(expected);
+      expect([...mediansOf(values, width)]).toEqual(expected);
+    }
+  });
+});
+
 describe('without WebAssembly', () => {
   afterEach(() => vi.unstubAllGlobals());
 
@@ -130,6 +160,6 @@ describe('without WebAssembly', () => {
 });
 
 test('the assembled code is that of its source', async () => {
-  const committed = readFileSync(new URL('../../plugin/measure/moments-wasm.ts', import.meta.url), 'utf8');
-  expect(committed.replace(/\s/g, '')).toBe((await assembleMoments()).replace(/\s/g, ''));
+  const committed = readFileSync(new URL('../../plugin/measure/simd-wasm.ts', import.meta.url), 'utf8');
+  expect(committed.replace(/\s/g, '')).toBe((await assembleSimd()).replace(/\s/g, ''));
 });

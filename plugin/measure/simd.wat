@@ -6,7 +6,7 @@
 ;; w is a multiple of 4; where a tensor has fewer columns, the caller fills up with zeros. Memory from 0 to 127 holds the row
 ;; means of a block; the caller lays out the rest.
 ;;
-;; Both functions give the bits of the largest |scale x|. As unsigned integers, bits are in the order of the magnitudes, and from
+;; The first two give the bits of the largest |scale x|. As unsigned integers, bits are in the order of the magnitudes, and from
 ;; 0x7f800000 on they stand for infinities and NaN.
 (module
   (memory (export "memory") 1)
@@ -104,6 +104,79 @@
       (br_if $blocks (local.tee $n (i32.sub (local.get $n) (local.get $rows)))))
     (call $largest (local.get $top)))
 
+  ;; For every row the bits of its lower median magnitude, of d values, and of its largest one: two integers at `out`. All values are
+  ;; finite; columns beyond d are NaN. The median is found by bisection over bits: how many values lie below a bound
+  ;; is counted four at a time and without a branch, until the bound is next to the median.
+  (func (export "medians") (param $x i32) (param $n i32) (param $w i32) (param $d i32) (param $out i32)
+    (local $end i32) (local $at i32) (local $low i32) (local $high i32) (local $bound i32) (local $rank i32) (local $count i32)
+    (local $v v128) (local $bounds v128) (local $is_below v128) (local $sum v128) (local $below v128) (local $above v128)
+    (local.set $rank (i32.shr_u (i32.sub (local.get $d) (i32.const 1)) (i32.const 1)))
+    (loop $rows
+      (local.set $end (i32.add (local.get $x) (i32.shl (local.get $w) (i32.const 2))))
+      (local.set $below (v128.const i32x4 0 0 0 0))
+      (local.set $above (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))
+      (local.set $at (local.get $x))
+      (loop $values
+        (local.set $v (v128.and (v128.load (local.get $at))
+          (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff)))
+        (local.set $above (i32x4.min_s (local.get $above) (local.get $v)))
+        (local.set $below (i32x4.max_s (local.get $below) (v128.and (local.get $v)
+          (i32x4.lt_s (local.get $v) (v128.const i32x4 0x7f800000 0x7f800000 0x7f800000 0x7f800000)))))
+        (br_if $values (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
+      (local.set $low (call $smallest (local.get $above)))
+      (local.set $high (call $largest (local.get $below)))
+      (i32.store offset=4 (local.get $out) (local.get $high))
+      (local.set $high (i32.add (local.get $high) (i32.const 1)))
+
+      ;; No more than `rank` values lie below low, more than that below high.
+      (local.set $bound (local.get $low))
+      (local.set $count (i32.const 0))
+      (block $next_to_it
+        (loop $bisect
+          (br_if $next_to_it (i32.eq (local.get $count) (local.get $rank)))
+          (br_if $next_to_it (i32.eq (local.get $count) (i32.add (local.get $rank) (i32.const 1))))
+          (local.set $bound (i32.shr_u (i32.add (local.get $low) (local.get $high)) (i32.const 1)))
+          (if (i32.eq (local.get $bound) (local.get $low)) ;; the median stands in the row several times: it is low
+            (then
+              (local.set $count (i32.const 0))
+              (br $next_to_it)))
+          (local.set $bounds (i32x4.splat (local.get $bound)))
+          (local.set $sum (v128.const i32x4 0 0 0 0))
+          (local.set $at (local.get $x))
+          (loop $values
+            (local.set $v (v128.and (v128.load (local.get $at))
+              (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff)))
+            (local.set $sum (i32x4.sub (local.get $sum) (i32x4.lt_s (local.get $v) (local.get $bounds))))
+            (br_if $values (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
+          (local.set $count (i32.add
+            (i32.add (i32x4.extract_lane 0 (local.get $sum)) (i32x4.extract_lane 1 (local.get $sum)))
+            (i32.add (i32x4.extract_lane 2 (local.get $sum)) (i32x4.extract_lane 3 (local.get $sum)))))
+          (if (i32.gt_u (local.get $count) (local.get $rank))
+            (then (local.set $high (local.get $bound)))
+            (else (local.set $low (local.get $bound))))
+          (br $bisect)))
+
+      ;; The largest value below the bound, or the smallest that is not.
+      (local.set $bounds (i32x4.splat (local.get $bound)))
+      (local.set $below (v128.const i32x4 0 0 0 0))
+      (local.set $above (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))
+      (local.set $at (local.get $x))
+      (loop $values
+        (local.set $v (v128.and (v128.load (local.get $at))
+          (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff)))
+        (local.set $is_below (i32x4.lt_s (local.get $v) (local.get $bounds)))
+        (local.set $below (i32x4.max_s (local.get $below) (v128.and (local.get $v) (local.get $is_below))))
+        (local.set $above (i32x4.min_s (local.get $above) (v128.or (local.get $v)
+          (v128.and (local.get $is_below) (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff)))))
+        (br_if $values (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
+      (i32.store (local.get $out) (if (result i32) (i32.gt_u (local.get $count) (local.get $rank))
+        (then (call $largest (local.get $below)))
+        (else (call $smallest (local.get $above)))))
+
+      (local.set $out (i32.add (local.get $out) (i32.const 8)))
+      (local.set $x (local.get $end))
+      (br_if $rows (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+
   ;; Adds four float32 to the four float64 at an address.
   (func $accumulate (param $to i32) (param $v v128)
     (v128.store (local.get $to) (f64x2.add (v128.load (local.get $to)) (f64x2.promote_low_f32x4 (local.get $v))))
@@ -115,5 +188,11 @@
     (local.set $v (i32x4.max_u (local.get $v)
       (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $v) (local.get $v))))
     (i32x4.extract_lane 0 (i32x4.max_u (local.get $v)
+      (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $v) (local.get $v)))))
+
+  (func $smallest (param $v v128) (result i32)
+    (local.set $v (i32x4.min_u (local.get $v)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $v) (local.get $v))))
+    (i32x4.extract_lane 0 (i32x4.min_u (local.get $v)
       (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $v) (local.get $v)))))
 )
