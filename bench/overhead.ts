@@ -38,7 +38,7 @@ const watchers = shortArms.filter((arm) => arm !== 'none');
 const stepsOfBlock = 2;
 /** Turns in a round: twenty steps with a monitor, two of them sampled. */
 const turns = 5;
-const lengths = { full: { warmUp: 1, rounds: 40 }, quick: { warmUp: 1, rounds: 5 } } as const;
+const lengths = { full: { warmUp: 1, rounds: 30 }, quick: { warmUp: 1, rounds: 5 } } as const;
 
 type Arm = (typeof longArms)[number] | (typeof shortArms)[number];
 
