@@ -33,7 +33,8 @@ interface Measured {
 
 export const scrape: Bench = {
   name: 'scrape',
-  description: '/metrics with 100,000 series: ms a scrape, stall of the event loop, against prom-client with the same series',
+  description:
+    '/metrics with 100,000 series: ms a scrape, stall of the event loop, against prom-client with the same series',
   requirements: [
     { figure: 'speedup', must: 'at least', limit: 10 },
     { figure: 'stall_ms', must: 'at most', limit: 20 },
@@ -60,7 +61,9 @@ async function measure({ length, progress }: Setting): Promise<Result> {
         results[arm] = await scene.arms[arm]();
       }
       if (round >= 0) measured.push(results); // the first two warm up
-      progress(`round ${round + 1}: ${arms.map((arm) => `${arm} ${results[arm].milliseconds.toFixed(1)} ms`).join(', ')}`);
+      progress(
+        `round ${round + 1}: ${arms.map((arm) => `${arm} ${results[arm].milliseconds.toFixed(1)} ms`).join(', ')}`,
+      );
     }
     return evaluate(measured, compared, random);
   } finally {
@@ -77,13 +80,21 @@ interface Scene {
 }
 
 async function createScene({ registry }: LiveSeries): Promise<Scene> {
-  const { createScrapes } = await built<typeof import('../server/exposition/scrapes.ts')>('server/exposition/scrapes.js');
-  const { createMetricsRoute } = await built<typeof import('../server/exposition/route.ts')>('server/exposition/route.js');
+  const { createScrapes } =
+    await built<typeof import('../server/exposition/scrapes.ts')>('server/exposition/scrapes.js');
+  const { createMetricsRoute } =
+    await built<typeof import('../server/exposition/route.ts')>('server/exposition/route.js');
   const { createHealth } = await built<typeof import('../server/health.ts')>('server/health.js');
   const { defaultLimits } = await built<typeof import('../server/limits.ts')>('server/limits.js');
   const { defaultRules } = await built<typeof import('../src/rules.ts')>('src/rules.js');
   const health = createHealth();
-  const scrapes = createScrapes({ runs: registry, rules: () => defaultRules, health, limits: defaultLimits, now: Date.now });
+  const scrapes = createScrapes({
+    runs: registry,
+    rules: () => defaultRules,
+    health,
+    limits: defaultLimits,
+    now: Date.now,
+  });
   const server = createServer(express().get('/metrics', createMetricsRoute(scrapes, health)));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -159,7 +170,8 @@ function garbageCollector(): () => void {
 function assertSame(ours: readonly Sample[], theirs: readonly Sample[]): number {
   const keyOf = ({ name, labels }: Sample): string => JSON.stringify([name, Object.entries(labels).toSorted()]);
   const values = new Map(theirs.map((sample) => [keyOf(sample), sample.value]));
-  const same = ours.length === values.size && ours.every((sample) => Object.is(values.get(keyOf(sample)), sample.value));
+  const same =
+    ours.length === values.size && ours.every((sample) => Object.is(values.get(keyOf(sample)), sample.value));
   if (!same || ours.length < shape.runs * shape.sites * (shape.metrics + 1))
     throw new Error(`${ours.length} series here, ${values.size} in prom-client, or other values`);
   return ours.length;
@@ -167,8 +179,14 @@ function assertSame(ours: readonly Sample[], theirs: readonly Sample[]): number 
 
 function evaluate(measured: readonly Round<Arm, Measured>[], series: number, random: () => number): Result {
   type Statistic = (some: readonly Round<Arm, Measured>[]) => number;
-  const time = (arm: Arm): Statistic => (some) => median(some.map((round) => round[arm].milliseconds));
-  const stall = (arm: Arm): Statistic => (some) => median(some.map((round) => round[arm].stall));
+  const time =
+    (arm: Arm): Statistic =>
+    (some) =>
+      median(some.map((round) => round[arm].milliseconds));
+  const stall =
+    (arm: Arm): Statistic =>
+    (some) =>
+      median(some.map((round) => round[arm].stall));
   const statistics: Record<string, Statistic> = {
     speedup: (some) => medianRatio<Arm>('prom_client', 'outlierscope')(some.map(timesOf)),
     stall_ms: stall('http'),
@@ -193,7 +211,8 @@ function evaluate(measured: readonly Round<Arm, Measured>[], series: number, ran
       bytes: measured[0]?.http.bytes ?? 0,
       gzip_bytes: measured[0]?.http_gzip.bytes ?? 0,
       prom_client_bytes: measured[0]?.prom_client.bytes ?? 0,
-      scrape_ms: 'in process, text format, not compressed; the turns of the event loop between slices and the own metrics of the server included',
+      scrape_ms:
+        'in process, text format, not compressed; the turns of the event loop between slices and the own metrics of the server included',
       prom_client_ms: 'registry.metrics() of the same series and values; setting them is not timed',
       gzip_ms: 'over HTTP to the last byte read, compressed in a thread',
       stall_ms: "median of the rounds' longest delays of a timer of 1 ms, over whole scrapes by HTTP",

@@ -99,7 +99,8 @@ export const families: readonly Family[] = [
     samples({ latest, record }, at, most) {
       if (latest === undefined) return;
       for (const [index, { column }] of userScalarsOf(record.description.scalars).slice(0, most).entries())
-        if (isMeasured(latest.scalars, column)) write(at, at.labels.userScalars, index, latest.scalars[column] as number);
+        if (isMeasured(latest.scalars, column))
+          write(at, at.labels.userScalars, index, latest.scalars[column] as number);
     },
   },
   {

@@ -1,6 +1,7 @@
 /** A selection of series as text, in steps: whoever drives them decides when others have their turn. */
-import type { RunDescription } from '../run-record.ts';
+
 import type { Rule } from '../../src/rules.ts';
+import type { RunDescription } from '../run-record.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { type Format, headOf } from './formats.ts';
 import { labelsOf, type RunLabels } from './labels.ts';

@@ -60,7 +60,9 @@ async function send({ chunks, bytes, release }: Body, response: Response): Promi
 function wantedBy(request: Request, names: ReadonlyMap<string, string>): Wanted {
   const parsed = querySchema.safeParse(request.query);
   if (!parsed.success)
-    throw badQuery(parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'query'}: ${message}`).join('; '));
+    throw badQuery(
+      parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'query'}: ${message}`).join('; '),
+    );
   const { run, metric } = parsed.data;
   const unknown = metric?.find((name) => !names.has(name));
   if (unknown !== undefined)

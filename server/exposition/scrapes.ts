@@ -13,7 +13,7 @@ import type { LiveRun, RunRegistry } from '../runs.ts';
 import { ByteWriter, chunkBytes, createChunkPool } from './byte-writer.ts';
 import { families } from './families.ts';
 import { endings, type Format } from './formats.ts';
-import { ownFamilies, type OwnFamily, writeOwnFamily } from './own-families.ts';
+import { type OwnFamily, ownFamilies, writeOwnFamily } from './own-families.ts';
 import { inSlices, type LabelCache, renderRuns } from './render.ts';
 import { type Selection, type SeriesLimits, selectSeries } from './selection.ts';
 
@@ -90,10 +90,7 @@ export function createScrapes({ runs, rules, health, limits, now }: ScrapesParts
     const current = rules();
     const selection = selectSeries(chosen, families.filter(isWanted), current, limits);
     const writer = new ByteWriter(pool);
-    await inSlices(
-      renderRuns(selection, { writer, format, rules: current, cache, now: now() }),
-      sliceMilliseconds,
-    );
+    await inSlices(renderRuns(selection, { writer, format, rules: current, cache, now: now() }), sliceMilliseconds);
     for (const family of [...own, ...aboutScrape(selection, writer.samples).filter(isWanted)])
       writeOwnFamily(family, format, writer);
     writer.bytes(Buffer.from(endings[format]));
@@ -104,9 +101,13 @@ export function createScrapes({ runs, rules, health, limits, now }: ScrapesParts
   async function compress(chunks: Uint8Array[]): Promise<Uint8Array[]> {
     const compressed: Uint8Array[] = [];
     // In a thread of libuv's pool. The fastest level: the others take thrice the time to save a sixth.
-    await pipeline(chunks, createGzip({ level: 1, chunkSize: chunkBytes / 4 }), async (pieces: AsyncIterable<Buffer>) => {
-      for await (const piece of pieces) compressed.push(piece);
-    });
+    await pipeline(
+      chunks,
+      createGzip({ level: 1, chunkSize: chunkBytes / 4 }),
+      async (pieces: AsyncIterable<Buffer>) => {
+        for await (const piece of pieces) compressed.push(piece);
+      },
+    );
     pool.give(chunks);
     return compressed;
   }

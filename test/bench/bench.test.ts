@@ -62,7 +62,9 @@ describe('statistics of benchmarks', () => {
 describe('npm run bench', () => {
   test('without a name lists the benchmarks', async () => {
     const { stdout } = await run();
-    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet.*\n.*scrape/);
+    expect(stdout).toMatch(
+      /overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet.*\n.*scrape/,
+    );
   });
 
   test('with a name that there is not says so', async () => {

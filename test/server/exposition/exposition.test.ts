@@ -41,7 +41,10 @@ describe('the text of runs', () => {
   });
 
   test('both formats show the same series with the same values', async () => {
-    const [text, openmetrics] = await Promise.all([render(runs, defaultRules), render(runs, defaultRules, 'openmetrics')]);
+    const [text, openmetrics] = await Promise.all([
+      render(runs, defaultRules),
+      render(runs, defaultRules, 'openmetrics'),
+    ]);
     expect(parseSamples(openmetrics)).toEqual(parseSamples(text));
   });
 
@@ -62,7 +65,11 @@ describe('the text of runs', () => {
     const special = fc.string({ unit: fc.constantFrom('"', '\\', '\n', 'n', '}', ',', '=', '💥', 'ü'), minLength: 1 });
     await fc.assert(
       fc.asyncProperty(fc.oneof(name, special), fc.oneof(name, special), async (runName, siteName) => {
-        const hello = helloOf('r', { runName, sites: [site(siteName), site(`${siteName} 2`)], tags: { host: runName } });
+        const hello = helloOf('r', {
+          runName,
+          sites: [site(siteName), site(`${siteName} 2`)],
+          tags: { host: runName },
+        });
         for (const format of ['text', 'openmetrics'] as const) {
           const samples = parseSamples(await render([liveRun(hello, [], frameOf(0))], [], format));
           expect(samples.find((sample) => sample.name === 'outlierscope_run_info')?.labels).toEqual({
@@ -70,10 +77,9 @@ describe('the text of runs', () => {
             name: runName,
             host: runName,
           });
-          expect(samples.filter((sample) => sample.name === 'outlierscope_rms').map(({ labels }) => labels['site'])).toEqual([
-            siteName,
-            `${siteName} 2`,
-          ]);
+          expect(
+            samples.filter((sample) => sample.name === 'outlierscope_rms').map(({ labels }) => labels['site']),
+          ).toEqual([siteName, `${siteName} 2`]);
         }
       }),
     );
@@ -108,7 +114,11 @@ describe('limits on series', () => {
 
   test('leave the last families and sites of a large run out, the same ones every time', async () => {
     const text = await render([many('r')], [], 'text', { runSeries: perRun - 2, scrapeSeries: 1e6 });
-    expect(parseSamples(text).slice(-4).map(({ name, labels }) => [name, labels['site']])).toEqual([
+    expect(
+      parseSamples(text)
+        .slice(-4)
+        .map(({ name, labels }) => [name, labels['site']]),
+    ).toEqual([
       ['outlierscope_kurtosis', 'a'],
       ['outlierscope_kurtosis', 'b'],
       ['outlierscope_kurtosis', 'c'],
@@ -149,7 +159,8 @@ test('OpenMetrics has every counter end in _total under a family that does not, 
     });
     expect(owner, name).toBeDefined();
   }
-  for (const [, name = '', unit] of text.matchAll(/^# UNIT (\S+) (\S+)$/gm)) expect(name).toMatch(new RegExp(`_${unit}$`));
+  for (const [, name = '', unit] of text.matchAll(/^# UNIT (\S+) (\S+)$/gm))
+    expect(name).toMatch(new RegExp(`_${unit}$`));
   expect(text).toContain('# UNIT outlierscope_server_throttled_seconds seconds\n');
   expect([...types.values()].toSorted().filter((type, index, all) => type !== all[index - 1])).toEqual([
     'counter',

@@ -124,12 +124,14 @@ test('every frame counts for the recent maximum, those between two scrapes and o
     trainer.sendFrame(frameOf(sequence, { kurtosis: sequence === 250 ? 321.5 : 1.5 }));
   await trainer.acknowledged(499);
   for (let scraper = 0; scraper < 3; scraper++) {
-    expect(await samplesAt('/metrics?run=spiky&metric=outlierscope_kurtosis_recent_max&metric=kurtosis')).toMatchObject([
-      { name: 'outlierscope_kurtosis_recent_max', value: 321.5 },
-      { name: 'outlierscope_kurtosis_recent_max', value: 1.25 },
-      { name: 'outlierscope_kurtosis', value: 1.5 },
-      { name: 'outlierscope_kurtosis', value: 1.25 },
-    ]);
+    expect(await samplesAt('/metrics?run=spiky&metric=outlierscope_kurtosis_recent_max&metric=kurtosis')).toMatchObject(
+      [
+        { name: 'outlierscope_kurtosis_recent_max', value: 321.5 },
+        { name: 'outlierscope_kurtosis_recent_max', value: 1.25 },
+        { name: 'outlierscope_kurtosis', value: 1.5 },
+        { name: 'outlierscope_kurtosis', value: 1.25 },
+      ],
+    );
   }
   await trainer.close();
 });
@@ -239,7 +241,9 @@ describe('a run', () => {
       await withServer({ ...options, finishedGraceSeconds: 2 }, async (own) => {
         expect(await runsOf(own)).not.toContain('finished');
         await expect.poll(() => runsOf(own)).toEqual(new Set());
-        const history = (await (await fetch(`${own.url}/api/runs`)).json()) as { runs: { id: string; state: string }[] };
+        const history = (await (await fetch(`${own.url}/api/runs`)).json()) as {
+          runs: { id: string; state: string }[];
+        };
         expect(history.runs.map(({ id, state }) => [id, state])).toEqual([
           ['cut-off', 'silent'],
           ['finished', 'finished'],

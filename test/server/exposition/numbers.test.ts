@@ -74,7 +74,9 @@ describe('numbers', () => {
   test('a float32 takes at most three digits more than the shortest text', () => {
     const usual = fc.float({ min: Math.fround(1e-5), max: 2 ** 23, noNaN: true });
     fc.assert(
-      fc.property(usual, (value) => expect(textOf(value).length).toBeLessThanOrEqual(String(value).length + 3)),
+      fc.property(usual, (value) => {
+        expect(textOf(value).length).toBeLessThanOrEqual(String(value).length + 3);
+      }),
       { numRuns: 20_000 },
     );
   });
