@@ -8,8 +8,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import express from 'express';
 import { seededRandom } from '../cli/demo/batches.ts';
@@ -21,7 +19,7 @@ import type { Bench, Result, Setting } from './support/bench.ts';
 import { built } from './support/built.ts';
 import { bootstrapInterval, median, medianRatio, type Round, shuffled } from './support/statistics.ts';
 
-const rounds = { full: 15, quick: 5 } as const;
+const rounds = { full: 25, quick: 7 } as const;
 const arms = ['outlierscope', 'openmetrics', 'prom_client', 'http', 'http_gzip', 'idle'] as const;
 type Arm = (typeof arms)[number];
 
@@ -46,21 +44,17 @@ async function measure({ length, progress }: Setting): Promise<Result> {
   const random = seededRandom(1);
   const series = await createLiveSeries(random);
   const scene = await createScene(series);
-  const collectGarbage = garbageCollector();
   try {
     const measured: Round<Arm, Measured>[] = [];
     let compared = 0;
-    for (let round = -2; round < rounds[length]; round++) {
+    for (let round = -3; round < rounds[length]; round++) {
       series.renew();
       const samples = await scene.samples();
       scene.peer.set(samples);
       compared = assertSame(samples, samplesOf(await scene.peer.registry.metrics()));
       const results = {} as Record<Arm, Measured>;
-      for (const arm of shuffled(arms, random)) {
-        collectGarbage(); // one arm's garbage is not another's pause
-        results[arm] = await scene.arms[arm]();
-      }
-      if (round >= 0) measured.push(results); // the first two warm up
+      for (const arm of shuffled(arms, random)) results[arm] = await scene.arms[arm]();
+      if (round >= 0) measured.push(results); // the first three warm up
       progress(
         `round ${round + 1}: ${arms.map((arm) => `${arm} ${results[arm].milliseconds.toFixed(1)} ms`).join(', ')}`,
       );
@@ -159,11 +153,6 @@ function startClient(port: number) {
     },
     end: () => worker.terminate(),
   };
-}
-
-function garbageCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
 }
 
 /** @throws when the two do not show the same series with the same values. Gives their number. */

@@ -110,10 +110,12 @@ export const families: readonly Family[] = [
     series: ofSites('kurtosis'),
     samples({ peaks, record }, at, most) {
       if (peaks === undefined) return;
-      const sites = Math.min(record.description.sites.length, most);
-      for (let site = 0; site < sites; site++) {
-        const value = peaks.largest(site, at.now);
-        if (!Number.isNaN(value)) write(at, at.labels.sites, site, value);
+      const { writer, name, now } = at;
+      const { sites } = at.labels;
+      const count = Math.min(record.description.sites.length, most);
+      for (let site = 0; site < count; site++) {
+        const value = peaks.largest(site, now);
+        if (!Number.isNaN(value)) writer.sample(name, sites[site] as Uint8Array, value);
       }
     },
   },
@@ -124,15 +126,9 @@ export const families: readonly Family[] = [
       type: 'gauge',
       series: ofSites(name),
       samples({ latest, record }, at, most) {
-        const { metrics, sites } = record.description;
+        const { metrics } = record.description;
         const column = metrics.indexOf(name);
-        if (latest === undefined || column < 0) return;
-        const { values } = latest;
-        const count = Math.min(sites.length, most, values.length / metrics.length);
-        for (let site = 0, index = column; site < count; site++, index += metrics.length) {
-          const value = values[index] as number;
-          if (!Number.isNaN(value) || isMeasured(values, index)) write(at, at.labels.sites, site, value);
-        }
+        if (latest !== undefined && column >= 0) writeColumn(latest.values, column, metrics.length, at, most);
       },
     }),
   ),
@@ -142,6 +138,17 @@ function ofSites(metric: string): Family['series'] {
   return ({ metrics, sites }) => (metrics.includes(metric) ? sites.length : 0);
 }
 
-function write({ writer, name }: Place, { bytes, ends }: LabelSets, index: number, value: number): void {
-  writer.sample(name, bytes, index === 0 ? 0 : (ends[index - 1] as number), ends[index] as number, value);
+/** One metric at every site. Runs for most of a scrape's samples, and is compiled once for all families. */
+function writeColumn(values: Float32Array, column: number, metrics: number, at: Place, most: number): void {
+  const { writer, name } = at;
+  const { sites } = at.labels;
+  const count = Math.min(sites.length, most, values.length / metrics);
+  for (let site = 0, index = column; site < count; site++, index += metrics) {
+    const value = values[index] as number;
+    if (!Number.isNaN(value) || isMeasured(values, index)) writer.sample(name, sites[site] as Uint8Array, value);
+  }
+}
+
+function write({ writer, name }: Place, labels: LabelSets, index: number, value: number): void {
+  writer.sample(name, labels[index] as Uint8Array, value);
 }

@@ -3,12 +3,8 @@ import { frameScalars } from '../../src/catalogue.ts';
 import type { Rule } from '../../src/rules.ts';
 import type { RunDescription, RunState } from '../run-record.ts';
 
-/** Many label sets, one after the other, each with its braces and the space before the value. */
-export interface LabelSets {
-  readonly bytes: Uint8Array;
-  /** Where each ends; it begins where the one before it ends. */
-  readonly ends: Uint32Array;
-}
+/** Label sets, each with its braces and the space before the value. An array of its own for each, as that is copied fastest. */
+export type LabelSets = readonly Uint8Array[];
 
 /** What a run's series are called. */
 export interface RunLabels {
@@ -59,14 +55,7 @@ function infoOf({ tags, config }: RunDescription): Label[] {
 type Label = readonly [name: string, value: string];
 
 export function labelSets(sets: readonly (readonly Label[])[]): LabelSets {
-  const texts = sets.map(labelText);
-  const ends = new Uint32Array(sets.length);
-  let end = 0;
-  for (const [index, text] of texts.entries()) {
-    end += Buffer.byteLength(text);
-    ends[index] = end;
-  }
-  return { bytes: Buffer.from(texts.join('')), ends };
+  return sets.map((labels) => Buffer.from(labelText(labels)));
 }
 
 /** The label set with the space that comes before the value; the space alone where there are no labels. */

@@ -36,8 +36,8 @@ export function writeOwnFamily(family: OwnFamily, format: Format, writer: ByteWr
   if (family.samples.length === 0) return;
   writer.bytes(Buffer.from(headOf(family, format)));
   for (const { name, labels, value } of family.samples) {
-    const { bytes } = labelSets([Object.entries(labels).map(([label, text]) => [label, labelValue(label, text)])]);
-    writer.sample(Buffer.from(name), bytes, 0, bytes.length, value);
+    const [bytes] = labelSets([Object.entries(labels).map(([label, text]) => [label, labelValue(label, text)])]);
+    writer.sample(Buffer.from(name), bytes as Uint8Array, value);
   }
 }
 

@@ -5,7 +5,7 @@ import type { RunDescription } from '../run-record.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { type Format, headOf } from './formats.ts';
 import { labelsOf, type RunLabels } from './labels.ts';
-import type { Selection } from './selection.ts';
+import type { Selection, Share } from './selection.ts';
 
 /** Labels by run id. They hold for a description, which only a hello or a declare replaces, and a list of rules. */
 export type LabelCache = Map<string, CachedLabels>;
@@ -25,7 +25,10 @@ export interface RenderSetting {
   readonly now: number;
 }
 
-/** Family by family, in each run by run, as the formats ask for; families without samples are left out. A step is one run's part of one. */
+/** Samples between two steps: a fraction of a millisecond. */
+const stepSamples = 512;
+
+/** Family by family, in each run by run, as the formats ask for; families without samples are left out. */
 export function* renderRuns({ families, shares }: Selection, setting: RenderSetting): Generator<void, void> {
   const { writer, format, rules, cache, now } = setting;
   const labels: RunLabels[] = [];
@@ -37,14 +40,19 @@ export function* renderRuns({ families, shares }: Selection, setting: RenderSett
     const head = Buffer.from(headOf(family, format));
     const name = Buffer.from(family.name);
     const before = writer.samples;
+    let stepped = before;
     writer.bytes(head);
-    for (const [place, { run, most }] of shares.entries()) {
+    for (let place = 0; place < shares.length; place++) {
+      const { run, most } = shares[place] as Share;
       const allowed = most === undefined ? Number.POSITIVE_INFINITY : (most[index] as number);
       if (allowed === 0) continue;
       family.samples(run, { writer, name, labels: labels[place] as RunLabels, rules, now }, allowed);
+      if (writer.samples < stepped + stepSamples) continue;
+      stepped = writer.samples;
       yield;
     }
     if (writer.samples === before) writer.takeBack(head.length);
+    yield;
   }
 }
 

@@ -43,6 +43,7 @@ export interface Scrapes {
 
 export interface ScrapesParts {
   readonly runs: Pick<RunRegistry, 'exposed'>;
+  /** The same list as long as nothing changes in it: labels are made again for another. */
   readonly rules: () => readonly Rule[];
   readonly health: Pick<Health, 'registry' | 'scrapeSeconds'>;
   readonly limits: SeriesLimits & {
