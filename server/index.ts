@@ -98,7 +98,6 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     const { requestsPerSecond, sessionSeconds } = limits;
     const guarded = { gate, access, admission, requestsPerSecond, sessionSeconds };
     const scrapes = createScrapes({ runs, rules: () => rules, health, limits, now });
-    const sweeping = setInterval(scrapes.sweep, sweepMilliseconds);
     const listener = createListener(
       createRoutes({ store, runs, writer, scrapes, health, ...guarded }),
       tls,
@@ -132,10 +131,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 
     await listen(server, host, port).catch(async (error: unknown) => {
       listener.close();
-      clearInterval(sweeping);
       await Promise.all([ingest.close(), live.close()]);
       throw error;
     });
+    const sweeping = setInterval(scrapes.sweep, sweepMilliseconds);
     const actual = (server.address() as AddressInfo).port;
     let stopped: Promise<void> | undefined;
     return {

@@ -24,16 +24,13 @@ const sendMilliseconds = 60_000;
 export function createMetricsRoute(scrapes: Scrapes, health: Pick<Health, 'registry' | 'refused'>): RequestHandler {
   return async (request, response) => {
     const wanted = wantedBy(request, namesOf(health));
-    response.set({ 'Content-Type': contentTypes[wanted.format], Vary: 'Accept, Accept-Encoding' });
-    if (wanted.encoding === 'gzip') response.set('Content-Encoding', 'gzip');
     if (request.method === 'HEAD') {
-      response.end();
+      response.set(headersFor(wanted)).end();
       return;
     }
     const coming = scrapes.scrape(wanted);
     if (coming === undefined) {
       health.refused.inc({ reason: 'scrapes' });
-      response.removeHeader('Content-Encoding');
       response.set('Retry-After', '1');
       throw new HttpProblem(
         503,
@@ -41,8 +38,15 @@ export function createMetricsRoute(scrapes: Scrapes, health: Pick<Health, 'regis
         'as many scrapes are being answered as the server takes (limit scrapes): again later',
       );
     }
-    await send(await coming, response);
+    const body = await coming;
+    response.set(headersFor(wanted)); // not before, as an error is sent as it is
+    await send(body, response);
   };
+}
+
+function headersFor({ format, encoding }: Wanted): Record<string, string> {
+  const headers = { 'Content-Type': contentTypes[format], Vary: 'Accept, Accept-Encoding' };
+  return encoding === 'gzip' ? { ...headers, 'Content-Encoding': 'gzip' } : headers;
 }
 
 async function send({ chunks, bytes, release }: Body, response: Response): Promise<void> {

@@ -1,11 +1,19 @@
 /** GET /metrics of a server: formats, encodings, filters, limits, and runs that come and go. */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import express from 'express';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createMetricsRoute } from '../../../server/exposition/route.ts';
+import { createScrapes } from '../../../server/exposition/scrapes.ts';
+import { createHealth } from '../../../server/health.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../../server/index.ts';
+import { answerErrors } from '../../../server/problem.ts';
+import { OutlierscopeError } from '../../../src/errors.ts';
 import { frameOf, helloOf, join } from '../trainer.ts';
 import { parseSamples } from './runs.ts';
 
@@ -75,6 +83,23 @@ describe('formats and encodings', () => {
     });
     expect((await get('/metrics?nope=1', {}, 'HEAD')).status).toBe(400);
   });
+});
+
+test('a fault while rendering is told as it is, to who takes gzip too', async () => {
+  const health = createHealth();
+  health.registry.getMetricsAsJSON = () => Promise.reject(new OutlierscopeError('broken', { code: 'test', hint: 'mend it' }));
+  const limits = { scrapes: 1, runSeries: 1, scrapeSeries: 1 };
+  const scrapes = createScrapes({ runs: { exposed: () => [] }, rules: () => [], health, limits, now: Date.now });
+  const failing = express().get('/metrics', createMetricsRoute(scrapes, health)).use(answerErrors).listen(0, '127.0.0.1');
+  await once(failing, 'listening');
+  const { port } = failing.address() as AddressInfo;
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { 'Accept-Encoding': 'gzip' } });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('content-encoding')).toBeNull();
+    expect(await answer.json()).toMatchObject({ detail: expect.stringContaining('broken') });
+  }
+  failing.close();
 });
 
 describe('filters', () => {
