@@ -87,10 +87,14 @@ describe('formats and encodings', () => {
 
 test('a fault while rendering is told as it is, to who takes gzip too', async () => {
   const health = createHealth();
-  health.registry.getMetricsAsJSON = () => Promise.reject(new OutlierscopeError('broken', { code: 'test', hint: 'mend it' }));
+  health.registry.getMetricsAsJSON = () =>
+    Promise.reject(new OutlierscopeError('broken', { code: 'test', hint: 'mend it' }));
   const limits = { scrapes: 1, runSeries: 1, scrapeSeries: 1 };
   const scrapes = createScrapes({ runs: { exposed: () => [] }, rules: () => [], health, limits, now: Date.now });
-  const failing = express().get('/metrics', createMetricsRoute(scrapes, health)).use(answerErrors).listen(0, '127.0.0.1');
+  const failing = express()
+    .get('/metrics', createMetricsRoute(scrapes, health))
+    .use(answerErrors)
+    .listen(0, '127.0.0.1');
   await once(failing, 'listening');
   const { port } = failing.address() as AddressInfo;
   for (let attempt = 0; attempt < 3; attempt++) {
