@@ -6,13 +6,14 @@ import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
 import { metrics } from './metrics.ts';
 import { overhead } from './overhead.ts';
+import { scrape } from './scrape.ts';
 import type { Bench, Setting } from './support/bench.ts';
 import { startNative } from './support/built.ts';
 import { describeMachine } from './support/machine.ts';
 import { asJson, asText } from './support/report.ts';
 import { wire } from './wire.ts';
 
-const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation, wire, fleet];
+const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation, wire, fleet, scrape];
 
 const { values: flags, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -21,7 +21,7 @@ export interface Admission {
 export interface AdmissionParts {
   readonly limits: Pick<ServerLimits, 'connections' | 'connectionsPerAddress'>;
   readonly isTrustedProxy: (address: string) => boolean;
-  readonly health: Pick<Health, 'refused'>;
+  readonly health: Pick<Health, 'refused' | 'connections'>;
 }
 
 /** Connections beyond a limit that are still told so, by an answer or a close code; those beyond these are cut. */
@@ -54,8 +54,10 @@ export function createAdmission({ limits, isTrustedProxy, health }: AdmissionPar
     const address = socket.remoteAddress ?? '';
     const name = nameOf(socket);
     open += 1;
+    health.connections.inc();
     socket.once('close', () => {
       open -= 1;
+      health.connections.dec();
       crowded.delete(name);
     });
     // A proxy's connections are those of its many clients.

@@ -23,6 +23,8 @@ export interface Health {
   readonly storeSeconds: Histogram;
   readonly batchFrames: Histogram;
   readonly alerts: Counter<'rule' | 'state'>;
+  readonly connections: Gauge;
+  readonly scrapeSeconds: Histogram;
   readonly peerErrors: Counter;
   readonly faults: Counter;
 }
@@ -115,6 +117,17 @@ export function createHealth(): Health {
       name: 'outlierscope_server_alerts_total',
       help: 'Alerts that began (state firing) or ended (state resolved), by rule.',
       labelNames: ['rule', 'state'],
+      registers,
+    }),
+    connections: new Gauge({
+      name: 'outlierscope_server_connections',
+      help: 'TCP connections that are open: of trainers, viewers, and HTTP clients that keep theirs.',
+      registers,
+    }),
+    scrapeSeconds: new Histogram({
+      name: 'outlierscope_server_scrape_seconds',
+      help: 'Duration of rendering /metrics, turns of the event loop that others had meanwhile included.',
+      buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
       registers,
     }),
     peerErrors: new Counter({

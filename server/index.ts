@@ -8,6 +8,7 @@ import { createProxyList } from './access/addresses.ts';
 import { createGate } from './access/gate.ts';
 import type { AccessToken } from './access/tokens.ts';
 import { createAdmission } from './admission.ts';
+import { createScrapes } from './exposition/scrapes.ts';
 import { createHealth } from './health.ts';
 import { createIngest } from './ingest.ts';
 import { createListener } from './listener.ts';
@@ -42,6 +43,8 @@ export interface RunningServer {
 
 /** How long peers have to answer the goodbye of a closing server. */
 const closingMilliseconds = 1000;
+/** How often the memory of runs that left /metrics is given back where nobody scrapes. */
+const sweepMilliseconds = 10_000;
 const millisecondsOfDay = 24 * 60 * 60 * 1000;
 
 /**
@@ -56,7 +59,7 @@ const millisecondsOfDay = 24 * 60 * 60 * 1000;
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const resolved = resolveOptions(options);
-  const { host, port, database, tokens, allowedOrigins, rules, finishedGraceSeconds, tls, limits } = resolved;
+  const { host, port, database, tokens, allowedOrigins, rules, tls, limits } = resolved;
   const now = (): number => Date.now();
   const access = { host, allowedOrigins, open: tokens.length === 0 };
   const isTrustedProxy = createProxyList(resolved.trustedProxies);
@@ -75,7 +78,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     },
   });
   try {
-    const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now);
+    const { finishedGraceSeconds, kurtosisWindowSeconds } = resolved;
+    const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now, kurtosisWindowSeconds * 1000);
     const gate = createGate({ tokens, limits, isTrustedProxy });
     const admission = createAdmission({ limits, isTrustedProxy, health });
     const live = createLive(limits, health);
@@ -93,8 +97,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     const ingest = createIngest({ gate, admission, admitRun, limits, submit: writer.submit, health, now });
     const { requestsPerSecond, sessionSeconds } = limits;
     const guarded = { gate, access, admission, requestsPerSecond, sessionSeconds };
+    const scrapes = createScrapes({ runs, rules: () => rules, health, limits, now });
     const listener = createListener(
-      createRoutes({ store, runs, writer, rules, health, ...guarded }),
+      createRoutes({ store, runs, writer, scrapes, health, ...guarded }),
       tls,
       limits,
       health,
@@ -107,6 +112,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       const closed = server.listening ? once(server, 'close') : undefined;
       server.close();
       listener.close();
+      clearInterval(sweeping);
       ingest.stopReading();
       await writer.drain();
       const farewells = Promise.all([ingest.close(), live.close()]);
@@ -128,6 +134,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       await Promise.all([ingest.close(), live.close()]);
       throw error;
     });
+    const sweeping = setInterval(scrapes.sweep, sweepMilliseconds);
     const actual = (server.address() as AddressInfo).port;
     let stopped: Promise<void> | undefined;
     return {

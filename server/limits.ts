@@ -40,6 +40,12 @@ const fields = {
   /** For the headers, and for the request as a whole. */
   headerSeconds: whole(1, 3600).default(10),
   requestSeconds: whole(1, 3600).default(30),
+  // Scrapes
+  /** That are answered at once; each holds its answer in memory. */
+  scrapes: count.default(8),
+  /** Series in /metrics: of a run, and of all runs. */
+  runSeries: count.default(100_000),
+  scrapeSeries: count.default(1_000_000),
   // Signing in
   failedSignInsPerMinute: count.default(10),
   sessions: count.default(1000),

@@ -32,6 +32,8 @@ export interface ServerOptions {
   readonly rules?: readonly Rule[];
   /** Seconds that a run stays in /metrics after it finished, failed or fell silent. @default 300 */
   readonly finishedGraceSeconds?: number;
+  /** Seconds over which /metrics shows each site's largest kurtosis. @default 60 */
+  readonly kurtosisWindowSeconds?: number;
   /** Days that a run's frames are kept; roll-ups stay. @default none: for ever */
   readonly retentionDays?: number | undefined;
   /** Bytes of frames kept of each run, the newest; roll-ups stay. @default none: all */
@@ -118,6 +120,7 @@ const optionsSchema = z.strictObject({
     .min(0)
     .max(Number.MAX_SAFE_INTEGER / 1000)
     .default(300),
+  kurtosisWindowSeconds: z.number().min(1).max(86_400).default(60),
   retentionDays: z.number().positive().max(36_500).optional(),
   retentionBytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).optional(),
 });

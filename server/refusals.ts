@@ -32,6 +32,7 @@ export const refusalReasons = [
   'viewers',
   'unannounced_bytes',
   'request_rate',
+  'scrapes',
   'bad_request',
   'header_size',
   'body_size',

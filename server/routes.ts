@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import express, { type Express, type Request } from 'express';
 import { z } from 'zod';
 import { catalogueVersion, frameScalars, siteMetrics } from '../src/catalogue.ts';
-import type { Rule } from '../src/rules.ts';
-import { renderExposition } from './exposition.ts';
+import { createMetricsRoute } from './exposition/route.ts';
+import type { Scrapes } from './exposition/scrapes.ts';
 import { type GuardParts, protect, requireToken } from './guard.ts';
 import type { Health } from './health.ts';
 import { answerErrors, HttpProblem } from './problem.ts';
@@ -19,7 +19,7 @@ export interface RouteParts extends GuardParts {
   readonly store: Store;
   readonly runs: RunRegistry;
   readonly writer: Pick<Writer, 'trouble' | 'deleteRun'>;
-  readonly rules: readonly Rule[];
+  readonly scrapes: Scrapes;
   readonly health: Health;
   readonly sessionSeconds: number;
 }
@@ -43,7 +43,7 @@ const seriesQuery = z.object({
 const alertsQuery = z.object({ run: z.string().optional() });
 
 export function createRoutes(parts: RouteParts): Express {
-  const { store, runs, writer, rules, health, gate, sessionSeconds } = parts;
+  const { store, runs, writer, scrapes, health, gate, sessionSeconds } = parts;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -59,10 +59,7 @@ export function createRoutes(parts: RouteParts): Express {
 
   app.use('/api/session', createSessionRoutes(gate, sessionSeconds, health));
   app.use(['/metrics', '/api'], requireToken(gate, health));
-  app.get('/metrics', async (_request, response) => {
-    const text = renderExposition(runs.exposed(), rules) + (await health.registry.metrics());
-    response.set('Content-Type', health.registry.contentType).send(text);
-  });
+  app.get('/metrics', createMetricsRoute(scrapes, health));
   app.get(
     '/api/catalogue',
     (_request, response) => void response.json({ version: catalogueVersion, siteMetrics, frameScalars }),

@@ -1,5 +1,6 @@
 /** The live registry: every run's record, and the latest frame of those that /metrics shows. Changed by the writer, after commits only. */
 import type { Frame } from '../src/frame.ts';
+import { createPeaks, type Peaks } from './peaks.ts';
 import { afterSilence, type RunRecord } from './run-record.ts';
 import type { Store } from './store.ts';
 
@@ -8,6 +9,8 @@ export interface LiveRun {
   readonly record: RunRecord;
   /** Undefined before the first frame. */
   readonly latest: Frame | undefined;
+  /** Undefined before the first frame. */
+  readonly peaks: Peaks | undefined;
 }
 
 export interface RunRegistry {
@@ -16,7 +19,7 @@ export interface RunRegistry {
   newestFirst(): RunRecord[];
   /** Runs that are connected, or were within the grace time. Forgets the frames of the others. */
   exposed(): LiveRun[];
-  /** Takes the record over, and the frame where it brings one. */
+  /** Takes the record over, and the frame where it brings one: every one of them, for the peaks. */
   adopt(record: RunRecord, latest?: Frame): void;
   /** The run is deleted. */
   forget(id: string): void;
@@ -26,18 +29,30 @@ export interface RunRegistry {
  * The registry of a store's runs at the server's start. Runs that were connected when the earlier server ended are silent now,
  * in the store too.
  */
-export async function restoreRuns(store: Store, graceMilliseconds: number, now: () => number): Promise<RunRegistry> {
+export async function restoreRuns(
+  store: Store,
+  graceMilliseconds: number,
+  now: () => number,
+  peakMilliseconds = defaultPeakMilliseconds,
+): Promise<RunRegistry> {
   const stored = await store.runs();
   const records = stored.map((record) => afterSilence(record, now()));
   const changed = records.filter((record, index) => record !== stored[index]);
   if (changed.length > 0) await store.commit({ runs: changed, frames: [], alerts: [] });
-  const registry = createRunRegistry(graceMilliseconds, now);
+  const registry = createRunRegistry(graceMilliseconds, now, peakMilliseconds);
   for (const record of records) registry.adopt(record);
   for (const { record } of registry.exposed()) registry.adopt(record, (await store.latestFrame(record.id))?.frame);
   return registry;
 }
 
-export function createRunRegistry(graceMilliseconds: number, now: () => number): RunRegistry {
+const defaultPeakMilliseconds = 60_000;
+
+/** `peakMilliseconds`: the window whose largest kurtosis is kept. */
+export function createRunRegistry(
+  graceMilliseconds: number,
+  now: () => number,
+  peakMilliseconds = defaultPeakMilliseconds,
+): RunRegistry {
   const runs = new Map<string, LiveRun>();
   const isExposed = ({ progress }: RunRecord): boolean =>
     progress.state === 'connected' || now() - progress.stateSince < graceMilliseconds;
@@ -48,12 +63,20 @@ export function createRunRegistry(graceMilliseconds: number, now: () => number):
       const exposed: LiveRun[] = [];
       for (const run of runs.values()) {
         if (isExposed(run.record)) exposed.push(run);
-        else if (run.latest !== undefined) runs.set(run.record.id, { record: run.record, latest: undefined });
+        else if (run.latest !== undefined)
+          runs.set(run.record.id, { record: run.record, latest: undefined, peaks: undefined });
       }
       return exposed;
     },
-    adopt(record, latest = runs.get(record.id)?.latest) {
-      runs.set(record.id, { record, latest });
+    adopt(record, latest) {
+      const known = runs.get(record.id);
+      if (latest === undefined) {
+        runs.set(record.id, { record, latest: known?.latest, peaks: known?.peaks });
+        return;
+      }
+      const peaks = known?.peaks ?? createPeaks(peakMilliseconds);
+      peaks.observe(record.description, latest, record.progress.lastFrameAt ?? now());
+      runs.set(record.id, { record, latest, peaks });
     },
     forget(id) {
       runs.delete(id);

@@ -16,6 +16,8 @@ interface Flags {
   readonly trustedProxy: readonly string[];
   readonly limit: Readonly<Record<string, number>>;
   readonly insecure?: boolean;
+  readonly finishedGraceSeconds?: number;
+  readonly kurtosisWindowSeconds?: number;
   readonly retentionDays?: number;
   readonly retentionBytes?: number;
 }
@@ -39,7 +41,8 @@ The limits and their defaults:
   sites=4096, metrics=256, scalars=256, nameLength=256, descriptionBytes=65536, runs=20000,
   runsPerHour=10000, connections=8192, connectionsPerAddress=2048, trainers=4096, viewers=256,
   unannouncedBytes=67108864, requestsPerSecond=200, headerBytes=16384, headerSeconds=10,
-  requestSeconds=30, failedSignInsPerMinute=10, sessions=1000, sessionSeconds=43200
+  requestSeconds=30, scrapes=8, runSeries=100000, scrapeSeries=1000000, failedSignInsPerMinute=10,
+  sessions=1000, sessionSeconds=43200
 
 What each is for: docs/options.md; what is refused, and how to run behind a proxy: docs/security.md.`;
 
@@ -86,6 +89,16 @@ export function serveCommand(): Command {
     )
     .option('--insecure', 'listen beyond loopback without a token')
     .addOption(
+      new Option('--finished-grace-seconds <number>', 'how long a run stays in /metrics after its end (default: 300)')
+        .env('OUTLIERSCOPE_FINISHED_GRACE_SECONDS')
+        .argParser(toSeconds),
+    )
+    .addOption(
+      new Option('--kurtosis-window-seconds <number>', 'over which /metrics shows the largest kurtosis (default: 60)')
+        .env('OUTLIERSCOPE_KURTOSIS_WINDOW_SECONDS')
+        .argParser(toSeconds),
+    )
+    .addOption(
       new Option('--retention-days <number>', 'days that frames are kept; roll-ups stay (default: for ever)')
         .env('OUTLIERSCOPE_RETENTION_DAYS')
         .argParser(toAmount),
@@ -112,7 +125,8 @@ async function serve(flags: Flags): Promise<void> {
       throw new OutlierscopeError(`--tls-${given} without --tls-${missing}`, { code: 'invalid-options', hint });
     }
     return startServer({
-      ...pick(flags, ['host', 'port', 'database', 'insecure']),
+      ...pick(flags, ['host', 'port', 'database', 'insecure', 'retentionDays', 'retentionBytes']),
+      ...pick(flags, ['finishedGraceSeconds', 'kurtosisWindowSeconds']),
       tokens: readTokens(),
       token,
       allowedOrigins: flags.allowOrigin,
@@ -177,6 +191,11 @@ function toPort(text: string): number {
 
 function toAmount(text: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('must be a number above 0');
+  return Number(text);
+}
+
+function toSeconds(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('must be a number from 0 on');
   return Number(text);
 }
 

@@ -62,7 +62,9 @@ describe('statistics of benchmarks', () => {
 describe('npm run bench', () => {
   test('without a name lists the benchmarks', async () => {
     const { stdout } = await run();
-    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet/);
+    expect(stdout).toMatch(
+      /overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet.*\n.*scrape/,
+    );
   });
 
   test('with a name that there is not says so', async () => {
@@ -80,6 +82,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['ingest', ['ratio_victoriametrics', 'ratio_pushgateway']],
     ['isolation', ['worst_ratio']],
     ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
+    ['scrape', ['speedup', 'stall_ms']],
   ])(
     '%s prints one line of JSON with its figures',
     async (name, figures) => {

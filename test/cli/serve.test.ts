@@ -126,6 +126,11 @@ test('says what is wrong and how to go on, and ends with 1', async () => {
     [['--limit', 'sites'], 'must be NAME=NUMBER'],
     [['--limit', 'speed=1', '--port', '0'], 'unknown are speed; known are frameBytes, textBytes'],
     [['--trusted-proxy', 'proxy', '--port', '0'], 'trustedProxies.0: must be an address'],
+    [['--finished-grace-seconds', 'long', '--port', '0'], 'must be a number from 0 on'],
+    [['--finished-grace-seconds', '99999999999999', '--port', '0'], 'finishedGraceSeconds'],
+    [['--kurtosis-window-seconds', '0.5', '--port', '0'], 'kurtosisWindowSeconds'],
+    [['--retention-days', '40000', '--port', '0'], 'retentionDays'],
+    [['--retention-bytes', '1.5', '--port', '0'], 'retentionBytes'],
   ];
   for (const [args, said] of faults) {
     const error = await serve(args).then(

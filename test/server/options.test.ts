@@ -25,6 +25,7 @@ describe('options', () => {
       limits: defaultLimits,
       rules: defaultRules,
       finishedGraceSeconds: 300,
+      kurtosisWindowSeconds: 60,
     });
   });
 
@@ -52,6 +53,7 @@ describe('options', () => {
     [{ limits: { speed: 1 } }, 'limits: unknown are speed; known are frameBytes'],
     [{ tls: { certificate: 'a.pem' } }, 'tls.key'],
     [{ finishedGraceSeconds: -1 }, 'finishedGraceSeconds'],
+    [{ kurtosisWindowSeconds: 0 }, 'kurtosisWindowSeconds'],
     [{ allowedOrigins: ['monitor.example'] }, 'allowedOrigins.0'],
     [{ allowedOrigins: ['https://monitor.example/'] }, 'allowedOrigins.0'],
     [{ rules: [rule, rule] }, 'names of rules must differ'],

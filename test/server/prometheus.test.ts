@@ -9,8 +9,9 @@ import { frameOf, helloOf, join, site } from './trainer.ts';
 requireComponents(['prometheus', 'promtool'])('Prometheus', () => {
   test('has every value of the frame, under hostile names too, and forgets the run after the grace time', async () => {
     const token = 'scrape-token';
-    const server = await startServer({ port: 0, database: ':memory:', token, finishedGraceSeconds: 2 });
+    const server = await startServer({ port: 0, database: ':memory:', token, finishedGraceSeconds: 4 });
     const prometheus = await startPrometheus({
+      scrapeInterval: '500ms', // and so long it waits for an answer, on a machine that is busy
       scrape: [{ job: 'outlierscope', targets: [`127.0.0.1:${server.port}`], bearerToken: token }],
     });
     try {
