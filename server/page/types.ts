@@ -27,6 +27,8 @@ export interface RunSummary {
   readonly lastFrameAt: number | null;
   readonly step: number | null;
   readonly frames: number;
+  readonly firstSequence: number | null;
+  readonly missing: number;
   readonly dropped: number;
   readonly loss: WireNumber;
   readonly tags: Readonly<Record<string, string>>;
