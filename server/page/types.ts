@@ -39,6 +39,12 @@ export interface RunSummary {
   readonly firing: number;
 }
 
+/** A page of the list of runs. */
+export interface RunsAnswer {
+  readonly runs: readonly RunSummary[];
+  readonly total: number;
+}
+
 export interface TopNeuron {
   readonly neuron: number;
   readonly share: number;
@@ -74,7 +80,8 @@ export interface SeriesAnswer {
 export type LiveMessage =
   | { readonly type: 'run'; readonly run: RunSummary }
   | { readonly type: 'frame'; readonly run: string; readonly frame: FrameView; readonly summary: RunSummary }
-  | { readonly type: 'alert'; readonly alert: Alert };
+  | { readonly type: 'alert'; readonly alert: Alert }
+  | { readonly type: 'deleted'; readonly run: string };
 
 /** Who the page is signed in as (docs/api.md). */
 export interface SessionView {
