@@ -13,7 +13,7 @@ export interface RouteTable {
 export function createRouteTable(app: Express): RouteTable {
   function refuseOthers(path: string, methods: readonly Method[]): void {
     const allowed = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
-    app.all(path, (request, response, next) => {
+    app.route(path).all((request, response, next) => {
       if (allowed.includes(request.method)) return next();
       response.set('Allow', [...allowed, 'OPTIONS'].join(', '));
       if (request.method === 'OPTIONS') return void response.status(204).end();
