@@ -273,7 +273,8 @@ requireComponents(['chromium'])('the page', () => {
     expect(await group.count()).toBe(0);
     await fetch(`${server.url}/api/runs/early-129`, { method: 'DELETE' });
     await expect.poll(() => runs.getByText('name of early-129').count()).toBe(0);
-    expect(problems.consoleErrors).toEqual([]);
+    // The browser itself notes the 404 where a run went while the page was reading it.
+    expect(problems.consoleErrors.filter((text) => !text.includes('404'))).toEqual([]);
   });
 
   test('comes back by itself after a restart of the server, and reads what it missed', async () => {
