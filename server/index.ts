@@ -4,16 +4,19 @@ import type { Server } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { OutlierscopeError } from '../src/errors.ts';
+import type { Rule, Severity } from '../src/rules.ts';
 import { createProxyList } from './access/addresses.ts';
 import { createGate } from './access/gate.ts';
 import type { AccessToken } from './access/tokens.ts';
 import { createAdmission } from './admission.ts';
 import { createScrapes } from './exposition/scrapes.ts';
+import { createGroupAlerts } from './group-alerts.ts';
+import { createGroupIndex, groupOf } from './groups.ts';
 import { createHealth } from './health.ts';
 import { createIngest } from './ingest.ts';
 import { createListener } from './listener.ts';
 import { createLive } from './live.ts';
-import { resolveOptions, resolveTokens, type ServerOptions } from './options.ts';
+import { resolveOptions, resolveRules, resolveTokens, type ServerOptions } from './options.ts';
 import type { Audience } from './plan.ts';
 import { createRoutes } from './routes.ts';
 import { createRunAdmission } from './run-limits.ts';
@@ -22,21 +25,22 @@ import { openSqliteStore } from './sqlite-store.ts';
 import { routeUpgrades } from './upgrade.ts';
 import { createWriter } from './writer.ts';
 
-export type { Rule, Severity } from '../src/rules.ts';
 export { defaultRules } from '../src/rules.ts';
 export type { AccessToken, Scope } from './access/tokens.ts';
 export type { ServerLimits } from './limits.ts';
 export type { ServerOptions, TlsFiles } from './options.ts';
+export type { Rule, Severity };
 
 export interface RunningServer {
   /** Address of the page, such as `http://127.0.0.1:9877`; trainers use it with `ws` for `http`. */
   readonly url: string;
   readonly port: number;
   /**
-   * Reads the certificate's files again, and takes the tokens in the place of those that it has, `token` aside: sessions and connections
-   * of tokens that are no more end. @throws OutlierscopeError `invalid-tls`, `invalid-options`; all is as before then
+   * Reads the certificate's files again, and takes tokens and rules in the place of those that it has, `token` aside: sessions and
+   * connections of tokens that are no more end, and alerts of rules that are no more with the next frame of their run.
+   * @throws OutlierscopeError `invalid-tls`, `invalid-options`; all is as before then
    */
-  reload(changes?: { readonly tokens?: readonly AccessToken[] }): void;
+  reload(changes?: { readonly tokens?: readonly AccessToken[]; readonly rules?: readonly Rule[] }): void;
   /** Stops accepting, writes and acknowledges what has arrived, closes every connection and the store. May be called again. */
   close(): Promise<void>;
 }
@@ -59,7 +63,7 @@ const millisecondsOfDay = 24 * 60 * 60 * 1000;
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const resolved = resolveOptions(options);
-  const { host, port, database, tokens, allowedOrigins, rules, tls, limits } = resolved;
+  const { host, port, database, tokens, allowedOrigins, tls, limits } = resolved;
   const now = (): number => Date.now();
   const access = { host, allowedOrigins, open: tokens.length === 0 };
   const isTrustedProxy = createProxyList(resolved.trustedProxies);
@@ -83,35 +87,67 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     const gate = createGate({ tokens, limits, isTrustedProxy });
     const admission = createAdmission({ limits, isTrustedProxy, health });
     const live = createLive(limits, health);
+    const groups = createGroupIndex(runs.newestFirst().reverse());
+    const groupAlerts = createGroupAlerts(runs.newestFirst(), groupOf);
     const audience: Audience = {
-      runChanged: live.runChanged,
+      runChanged(record) {
+        groups.adopt(record);
+        live.runChanged(record);
+      },
       frameStored: live.frameStored,
       alertChanged(alert) {
         ingest.sendAlert(alert);
         live.alertChanged(alert);
+        const run = runs.get(alert.runId);
+        const group = run === undefined ? undefined : groupOf(run);
+        if (group !== undefined) live.groupAlertChanged(groupAlerts.alertChanged(group, alert));
       },
-      runDeleted: live.runDeleted,
+      runDeleted(runId) {
+        groups.forget(runId);
+        live.runDeleted(runId);
+        for (const alert of groupAlerts.forget(runId)) live.groupAlertChanged(alert);
+      },
     };
-    const writer = createWriter({ store, runs, rules, health, audience, now });
+    let rules = resolved.rules;
+    const writerParts = { store, runs, health, audience, now };
+    // Asked for with every transaction, as they may be replaced.
+    const writer = createWriter({
+      ...writerParts,
+      get rules() {
+        return rules;
+      },
+    });
+    let draining = false;
+    const isDraining = (): boolean => draining;
     const admitRun = createRunAdmission(runs, limits);
     const ingest = createIngest({ gate, admission, admitRun, limits, submit: writer.submit, health, now });
     const { requestsPerSecond, sessionSeconds } = limits;
     const guarded = { gate, access, admission, requestsPerSecond, sessionSeconds };
     const scrapes = createScrapes({ runs, rules: () => rules, health, limits, now });
     const listener = createListener(
-      createRoutes({ store, runs, writer, scrapes, health, ...guarded }),
+      createRoutes({
+        store,
+        runs,
+        groups,
+        groupAlerts,
+        writer,
+        rules: () => rules,
+        scrapes,
+        health,
+        isDraining,
+        ...guarded,
+      }),
       tls,
       limits,
       health,
     );
     const { server } = listener;
     admission.watch(server);
-    routeUpgrades(server, { ingest, live, gate, access, admission, health });
+    routeUpgrades(server, { ingest, live, gate, access, admission, health, isDraining });
 
     const stop = async (): Promise<void> => {
-      const closed = server.listening ? once(server, 'close') : undefined;
-      server.close();
-      listener.close();
+      // Until the last trainer is told, the server says to load balancers that it is going: /readyz, and 503 for new websockets.
+      draining = true;
       clearInterval(sweeping);
       ingest.stopReading();
       await writer.drain();
@@ -122,6 +158,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
         server.closeAllConnections();
       }, closingMilliseconds);
       await farewells;
+      const closed = server.listening ? once(server, 'close') : undefined;
+      server.close();
+      listener.close();
       gate.close();
       await closed;
       clearTimeout(impatient);
@@ -140,11 +179,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     return {
       url: urlFor(tls === undefined ? 'http' : 'https', host, actual),
       port: actual,
-      reload({ tokens: next } = {}) {
-        const keys = next === undefined ? undefined : resolveTokens(next, options.token);
+      reload({ tokens: nextTokens, rules: nextRules } = {}) {
+        const keys = nextTokens === undefined ? undefined : resolveTokens(nextTokens, options.token);
         if (keys?.length === 0 && gate.required) throw withoutTokens();
+        const checked = nextRules === undefined ? rules : resolveRules(nextRules);
         listener.reload();
         if (keys !== undefined) gate.replaceTokens(keys);
+        rules = checked;
       },
       close: () => (stopped ??= stop()),
     };

@@ -5,6 +5,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { closeCodes } from '../src/messages.ts';
 import { urlOf } from './access/hosts.ts';
 import type { Principal } from './access/tokens.ts';
+import type { GroupAlert } from './group-alerts.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
 import type { ServerLimits } from './limits.ts';
@@ -14,6 +15,7 @@ import { createThrottle } from './throttle.ts';
 import { toFrameView, toRunSummary } from './views.ts';
 
 export interface Live extends Audience {
+  groupAlertChanged(alert: GroupAlert): void;
   /** Takes an HTTP upgrade over; the viewer is closed when whoever it is may watch no longer. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, who: Principal): void;
   /** Whether there are as many viewers as may be. */
@@ -87,6 +89,9 @@ export function createLive(limits: ServerLimits, health: Health): Live {
     },
     alertChanged(alert) {
       if (viewers.size > 0) tellAll({ type: 'alert', alert });
+    },
+    groupAlertChanged(alert) {
+      if (viewers.size > 0) tellAll(alert);
     },
     runDeleted(id) {
       if (viewers.size > 0) tellAll({ type: 'deleted', run: id });

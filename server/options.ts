@@ -72,6 +72,11 @@ const ruleSchema = z
     message: 'must not be more than `above`',
   });
 
+const rulesSchema = z
+  .array(ruleSchema)
+  .readonly()
+  .refine((rules) => new Set(rules.map((rule) => rule.name)).size === rules.length, 'names of rules must differ');
+
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
   message: 'must be an origin like https://monitor.example.com, without a path',
 });
@@ -110,11 +115,7 @@ const optionsSchema = z.strictObject({
   allowedOrigins: z.array(origin).readonly().default([]),
   trustedProxies: z.array(proxy).readonly().default([]),
   limits: limitsSchema.prefault({}),
-  rules: z
-    .array(ruleSchema)
-    .readonly()
-    .refine((rules) => new Set(rules.map((rule) => rule.name)).size === rules.length, 'names of rules must differ')
-    .default(defaultRules),
+  rules: rulesSchema.default(defaultRules),
   finishedGraceSeconds: z
     .number()
     .min(0)
@@ -151,6 +152,12 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
 export function resolveTokens(tokens: unknown, token: string | undefined): readonly AccessToken[] {
   const hint = 'each needs a name, a token and scopes';
   return withSingle(parseWith(tokensSchema, tokens, 'invalid tokens', hint), token);
+}
+
+/** @throws OutlierscopeError `invalid-options` naming what is wrong of which rule. */
+export function resolveRules(rules: unknown): readonly Rule[] {
+  const known = Object.keys(ruleSchema.shape).join(', ');
+  return parseWith(rulesSchema, rules, 'invalid rules', `each has ${known}, and no name comes twice`);
 }
 
 function withSingle(tokens: readonly AccessToken[], token: string | undefined): readonly AccessToken[] {

@@ -189,7 +189,8 @@ function envelope(lows: readonly Float32Array[], highs: readonly Float32Array[])
   return { minima, maxima };
 }
 
-function lower(minima: Float32Array, values: Float32Array): void {
+/** Takes the smaller values in. */
+export function lower(minima: Float32Array, values: Float32Array): void {
   const bits = bitsOf(values);
   for (let site = 0; site < values.length; site++) {
     const value = values[site] as number;
@@ -198,7 +199,8 @@ function lower(minima: Float32Array, values: Float32Array): void {
   }
 }
 
-function raise(maxima: Float32Array, values: Float32Array): void {
+/** Takes the larger values in. */
+export function raise(maxima: Float32Array, values: Float32Array): void {
   const bits = bitsOf(values);
   for (let site = 0; site < values.length; site++) {
     const value = values[site] as number;

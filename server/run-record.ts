@@ -41,6 +41,8 @@ export interface RunProgress {
   /** The highest sequence number held; -1 for none. */
   readonly lastSequence: number;
   readonly frames: number;
+  /** Of the first frame held; null for none. Absent in records of earlier versions. */
+  readonly firstSequence?: number | null;
   /** Frames that the trainer said it had to drop. */
   readonly dropped: number;
   /** When the last frame arrived, in milliseconds since 1970 by the server's clock: trainers' clocks may be wrong. */
@@ -61,6 +63,7 @@ export interface RunRecord {
 const beginning: Omit<RunProgress, 'state' | 'stateSince'> = {
   lastSequence: -1,
   frames: 0,
+  firstSequence: null,
   dropped: 0,
   lastFrameAt: null,
   step: null,
@@ -135,6 +138,7 @@ export function afterFrame(
     ...progress,
     lastSequence: frame.sequence,
     frames: progress.frames + 1,
+    ...(progress.frames === 0 ? { firstSequence: frame.sequence } : {}),
     lastFrameAt: now,
     step: frame.step,
     loss: loss !== undefined && Number.isFinite(loss) ? loss : null,

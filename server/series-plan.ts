@@ -17,10 +17,13 @@ const coarser = 4;
 
 interface Node extends Bucket {
   readonly level: number;
+  /** The last sequence number before it. */
+  readonly start: number;
 }
 
 export function planSeries(reading: Reading, run: number, range: StepRange, points: number): SeriesPlan {
   const { expired } = reading.marks(run);
+  const { aboveSequence = -1 } = range;
   const { inside, cut, above } = cover(reading, run, range);
   const frames =
     inside.reduce((sum, node) => sum + node.frames, 0) +
@@ -40,9 +43,9 @@ export function planSeries(reading: Reading, run: number, range: StepRange, poin
       { from: 0, to: Number.MAX_SAFE_INTEGER },
       Math.min(expired, range.lastSequence),
     );
-    const touched = gone.filter((bucket) => overlaps(bucket, range));
+    const touched = gone.filter((bucket) => overlaps(bucket, range) && bucket.last_sequence > aboveSequence);
     const rollups = touched.map(({ number }) => ({ level: 1, from: number, to: number }));
-    return { rollups: joined(rollups), edges: [], framesAbove: expired };
+    return { rollups: joined(rollups), edges: [], framesAbove: Math.max(expired, aboveSequence) };
   }
   const rollups = inside.map(({ level: own, number }) => {
     const width = bucketFan ** Math.max(0, own - level);
@@ -53,7 +56,7 @@ export function planSeries(reading: Reading, run: number, range: StepRange, poin
     rollups: joined([...rollups, ...lost.map(({ number }) => ({ level: 1, from: number, to: number }))]),
     edges: cut
       .filter((bucket) => bucket.last_sequence > expired)
-      .map((bucket) => ({ above: endBefore(reading, run, bucket), to: bucket.last_sequence })),
+      .map((bucket) => ({ above: Math.max(bucket.start, aboveSequence), to: bucket.last_sequence })),
     framesAbove: above,
   };
 }
@@ -62,36 +65,38 @@ export function planSeries(reading: Reading, run: number, range: StepRange, poin
 function cover(reading: Reading, run: number, range: StepRange): { inside: Node[]; cut: Node[]; above: number } {
   const inside: Node[] = [];
   const cut: Node[] = [];
-  const visit = (level: number, bucket: Bucket): void => {
-    if (!overlaps(bucket, range)) return;
-    const node = { ...bucket, level };
-    if (bucket.lowest_step >= range.from && bucket.highest_step <= range.to) inside.push(node);
+  const { aboveSequence = -1 } = range;
+  const visit = (level: number, bucket: Bucket, start: number): void => {
+    if (!overlaps(bucket, range) || bucket.last_sequence <= aboveSequence) return;
+    const node = { ...bucket, level, start };
+    const isWhole = start >= aboveSequence && bucket.lowest_step >= range.from && bucket.highest_step <= range.to;
+    if (isWhole) inside.push(node);
     else if (level === 1) cut.push(node);
     else {
       const from = bucket.number * bucketFan;
       const children = reading.buckets(run, level - 1, { from, to: from + bucketFan - 1 }, range.lastSequence);
-      for (const child of children) visit(level - 1, child);
+      let before = start;
+      for (const child of children) {
+        visit(level - 1, child, before);
+        before = child.last_sequence;
+      }
     }
   };
   let above = -1;
   let from = 0;
   for (let level = highestLevel; level >= 1; level--) {
     const buckets = reading.buckets(run, level, { from, to: Number.MAX_SAFE_INTEGER }, range.lastSequence);
-    for (const bucket of buckets) visit(level, bucket);
-    const last = buckets.at(-1);
-    above = last?.last_sequence ?? above;
-    from = ((last?.number ?? from - 1) + 1) * bucketFan;
+    for (const bucket of buckets) {
+      visit(level, bucket, above);
+      above = bucket.last_sequence;
+    }
+    from = ((buckets.at(-1)?.number ?? from - 1) + 1) * bucketFan;
   }
-  return { inside, cut, above };
+  return { inside, cut, above: Math.max(above, aboveSequence) };
 }
 
 function overlaps(bucket: Bucket, { from, to }: StepRange): boolean {
   return bucket.lowest_step <= to && bucket.highest_step >= from;
-}
-
-function endBefore(reading: Reading, run: number, { number }: Bucket): number {
-  const [before] = reading.buckets(run, 1, { from: number - 1, to: number - 1 }, Number.MAX_SAFE_INTEGER);
-  return before?.last_sequence ?? -1;
 }
 
 /** Neighbours of a level as one. */

@@ -8,9 +8,11 @@ import { type DecodedFrame, decodeFrame } from '../src/frame.ts';
 import type { Alert } from '../src/messages.ts';
 import type { RunDescription, RunRecord } from './run-record.ts';
 import { migrate } from './schema.ts';
+import type { NumberedAlert } from './sqlite/browsing.ts';
 import { guarded, openForWriting } from './sqlite/database.ts';
 import { packBatch } from './sqlite/packed-batch.ts';
 import { type FramePage, firstPage, type PageRequest } from './sqlite/reading.ts';
+
 import { type SideThread, startSide } from './sqlite/side-thread.ts';
 import { createReaderSide, createWriterSide } from './sqlite/sides.ts';
 import type { Retention, SeriesRequest, StepRange, Store, StoreObserver } from './store.ts';
@@ -126,6 +128,17 @@ function createStore(writer: SideThread, reader: SideThread, releaseOwnership: (
     frames: pages,
     expiredFrames: (runId) => reader.call('expiredFrames', [runId]),
     series: (request: SeriesRequest) => reader.call('series', [request]),
+    bands: (request) => reader.call('bands', [request]),
+    framePage: (request) => reader.call('framePage', [request]),
+    async alertPage({ limit, ...query }) {
+      // One more tells whether there is a next page.
+      const rows = await reader.call<NumberedAlert[]>('alertPage', [{ ...query, limit: limit + 1 }]);
+      const shown = rows.slice(0, limit);
+      return {
+        alerts: shown.map(({ alert }) => JSON.parse(alert) as Alert),
+        next: rows.length > limit ? shown.at(-1)?.number : undefined,
+      };
+    },
     async alerts({ runId, limit }) {
       const rows = await reader.call<string[]>('alerts', [runId, limit]);
       return rows.map((alert) => JSON.parse(alert) as Alert);

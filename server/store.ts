@@ -12,7 +12,8 @@
  */
 import type { DecodedFrame } from '../src/frame.ts';
 import type { Alert } from '../src/messages.ts';
-import type { RunRecord } from './run-record.ts';
+import type { RunDescription, RunRecord } from './run-record.ts';
+import type { TimeRange } from './time-axis.ts';
 
 export interface Store {
   /** Writes everything of a batch or nothing; resolves once it survives a power cut. */
@@ -35,8 +36,14 @@ export interface Store {
   expiredFrames(runId: string): Promise<number>;
   /** One series of a run as JSON text (docs/api.md, Series), made where it is read: a long one takes a while. */
   series(request: SeriesRequest): Promise<Uint8Array>;
+  /** One series of several runs as bands over them, as JSON text (docs/api.md, Bands). */
+  bands(request: BandsRequest): Promise<Uint8Array>;
+  /** A page of frames of a range, by step or by time, as JSON text (docs/api.md, FramePage), made where they are read. */
+  framePage(request: FramePageRequest): Promise<Uint8Array>;
   /** Alerts, those that began last first; at most `limit`. */
   alerts(query: { readonly runId?: string; readonly limit: number }): Promise<Alert[]>;
+  /** Alerts page by page, those that began last first. */
+  alertPage(query: AlertQuery): Promise<AlertPage>;
   close(): Promise<void>;
 }
 
@@ -65,6 +72,39 @@ export interface StepRange {
   readonly to: number;
   /** Last sequence number, inclusive: fixes the range while the run goes on. */
   readonly lastSequence: number;
+  /** First sequence number, exclusive. Default: -1. */
+  readonly aboveSequence?: number;
+}
+
+/** Where a page of frames ended. */
+export interface Place {
+  readonly step: number;
+  readonly sequence: number;
+}
+
+export interface FramePageRequest extends Pick<RunDescription, 'sites' | 'metrics' | 'scalars'> {
+  readonly runId: string;
+  readonly range: StepRange;
+  /** The order is by time then, and `range` has all steps. */
+  readonly times?: TimeRange;
+  /** Where the page before ended. */
+  readonly after?: Place;
+  /** Most frames; fewer where they are large. */
+  readonly limit: number;
+}
+
+export interface AlertQuery {
+  readonly runId?: string;
+  readonly state?: Alert['state'];
+  /** Only those that began before the alert of that number. */
+  readonly before?: number;
+  readonly limit: number;
+}
+
+export interface AlertPage {
+  readonly alerts: readonly Alert[];
+  /** `before` of the next page; undefined behind the last one. */
+  readonly next: number | undefined;
 }
 
 export interface SeriesRequest {
@@ -77,6 +117,16 @@ export interface SeriesRequest {
   /** Most points. */
   readonly points: number;
   readonly range: StepRange;
+  /** The points are in the order of time then, and `range` has all steps. */
+  readonly times?: TimeRange;
+  /** `sites`: each site's own extremes too, as an envelope. Default: `frames`, the frames with the extremes of all sites. */
+  readonly extremes?: 'frames' | 'sites';
+}
+
+export interface BandsRequest {
+  /** Of each run the same series; `points` are those of the answer. */
+  readonly members: readonly SeriesRequest[];
+  readonly points: number;
 }
 
 /** How much of a run's frames is kept; what is beyond is deleted in the background, oldest first. */

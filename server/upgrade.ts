@@ -20,6 +20,7 @@ export interface UpgradeParts {
   readonly access: AccessRules;
   readonly admission: Pick<Admission, 'refusalOf'>;
   readonly health: Health;
+  readonly isDraining: () => boolean;
 }
 
 /** Thrown to answer an upgrade with a status instead; without a reason it is not counted. */
@@ -36,12 +37,14 @@ class NoUpgrade extends Error {
 
 export function routeUpgrades(
   server: Server | TlsServer,
-  { ingest, live, gate, access, admission, health }: UpgradeParts,
+  { ingest, live, gate, access, admission, health, isDraining }: UpgradeParts,
 ): void {
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => health.peerErrors.inc());
     try {
       checkRequest(request, access);
+      // A load balancer tries another server; a trainer that came directly comes back.
+      if (isDraining()) throw new NoUpgrade(503, undefined, 'the server is shutting down: go to another one');
       const path = urlOf(request)?.pathname;
       // Trainers show their token in hello, and hear by a close code what they are too many of.
       if (path === ingestPath) ingest.upgrade(request, socket, head);

@@ -11,6 +11,10 @@ export interface RunSummary {
   readonly lastFrameAt: number | null;
   readonly step: number | null;
   readonly frames: number;
+  /** Of the first frame that this server took; above 0 when the run began on another one, or its first frames were lost. */
+  readonly firstSequence: number | null;
+  /** Frames that were numbered and did not come here. */
+  readonly missing: number;
   readonly dropped: number;
   readonly loss: number | null;
   readonly tags: Readonly<Record<string, string>>;
@@ -42,6 +46,8 @@ export function toRunSummary({ id, description, progress }: RunRecord): RunSumma
     lastFrameAt: progress.lastFrameAt,
     step: progress.step,
     frames: progress.frames,
+    firstSequence: progress.firstSequence ?? null,
+    missing: progress.lastSequence + 1 - progress.frames,
     dropped: progress.dropped,
     loss: progress.loss,
     tags: description.tags,
@@ -52,7 +58,10 @@ export function toRunSummary({ id, description, progress }: RunRecord): RunSumma
 }
 
 /** A frame against its run's lists; sites and scalars that were declared after it are `null`. */
-export function toFrameView(frame: Frame, { sites, metrics, scalars }: RunDescription): FrameView {
+export function toFrameView(
+  frame: Frame,
+  { sites, metrics, scalars }: Pick<RunDescription, 'sites' | 'metrics' | 'scalars'>,
+): FrameView {
   return {
     sequence: frame.sequence,
     step: frame.step,

@@ -89,6 +89,11 @@ export function evaluateRules(rules: readonly Rule[], observation: Observation, 
       });
     }
   }
+  // What fired by a rule that is no more would fire for ever.
+  for (const [name, { alert }] of Object.entries(state)) {
+    if (alert === null || next[name] !== undefined) continue;
+    transitions.push({ ...alert, state: 'resolved', step: observation.step, endedAt: observation.time });
+  }
   return { state: next, transitions };
 }
 

@@ -1,7 +1,8 @@
 /** `outlierscope serve`: options, then environment, then defaults; runs until it is told to stop. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { AccessToken, RunningServer } from '../../server/index.ts';
+import type { AccessToken, Rule, RunningServer } from '../../server/index.ts';
 import { messageOf, OutlierscopeError } from '../../src/errors.ts';
+import { readRulesFile } from '../rules-file.ts';
 import { readTokensFile } from '../tokens-file.ts';
 
 interface Flags {
@@ -10,6 +11,7 @@ interface Flags {
   readonly database?: string;
   readonly token?: string;
   readonly tokensFile?: string;
+  readonly rules?: string;
   readonly tlsCertificate?: string;
   readonly tlsKey?: string;
   readonly allowOrigin: readonly string[];
@@ -29,7 +31,7 @@ Beyond loopback a token is asked for. In a file, "chmod 600", each has a name, t
    { "name": "prometheus", "token": "…", "scopes": ["read"] },     /metrics, the API, the page
    { "name": "operator",   "token": "…", "scopes": ["admin"] }]    what read may, and changing things
 
-A good secret: openssl rand -base64 32. SIGHUP reads that file and the certificate again.
+A good secret: openssl rand -base64 32. SIGHUP reads that file, the rules and the certificate again.
 
   outlierscope serve
   outlierscope serve --host 0.0.0.0 --tokens-file tokens.json --tls-certificate fullchain.pem --tls-key privkey.pem
@@ -65,6 +67,9 @@ export function serveCommand(): Command {
       ),
     )
     .addOption(new Option('--tokens-file <file>', 'JSON list of tokens, see below').env('OUTLIERSCOPE_TOKENS_FILE'))
+    .addOption(
+      new Option('--rules <file>', 'JSON list of alert rules (default: KurtosisHigh)').env('OUTLIERSCOPE_RULES'),
+    )
     .addOption(
       new Option('--tls-certificate <file>', 'certificate chain in PEM format: https and wss').env(
         'OUTLIERSCOPE_TLS_CERTIFICATE',
@@ -114,9 +119,11 @@ export function serveCommand(): Command {
 
 async function serve(flags: Flags): Promise<void> {
   const { startServer } = await import('../../server/index.ts');
-  const { tlsCertificate: certificate, tlsKey: key, tokensFile, token, insecure } = flags;
+  const { tlsCertificate: certificate, tlsKey: key, tokensFile, rules: rulesFile, token, insecure } = flags;
   const readTokens = (): AccessToken[] =>
     tokensFile === undefined ? [] : (readTokensFile(tokensFile, complain) as AccessToken[]);
+  // As the file has them: the server checks them.
+  const readRules = (file: string): Rule[] => readRulesFile(file) as Rule[];
 
   const start = async (): Promise<RunningServer> => {
     if ((certificate === undefined) !== (key === undefined)) {
@@ -129,6 +136,7 @@ async function serve(flags: Flags): Promise<void> {
       ...pick(flags, ['finishedGraceSeconds', 'kurtosisWindowSeconds']),
       tokens: readTokens(),
       token,
+      ...(rulesFile === undefined ? {} : { rules: readRules(rulesFile) }),
       allowedOrigins: flags.allowOrigin,
       trustedProxies: flags.trustedProxy,
       limits: flags.limit,
@@ -145,11 +153,14 @@ async function serve(flags: Flags): Promise<void> {
     complain('without a token: whoever reaches this port may read and write');
 
   // Without anything to read again a hang-up ends the process, as that of a terminal should.
-  if (tokensFile !== undefined || certificate !== undefined) {
+  if (tokensFile !== undefined || certificate !== undefined || rulesFile !== undefined) {
     process.on('SIGHUP', () => {
       try {
-        server.reload(tokensFile === undefined ? {} : { tokens: readTokens() });
-        process.stdout.write('outlierscope serve: tokens and certificate read again\n');
+        server.reload({
+          ...(tokensFile === undefined ? {} : { tokens: readTokens() }),
+          ...(rulesFile === undefined ? {} : { rules: readRules(rulesFile) }),
+        });
+        process.stdout.write('outlierscope serve: tokens, rules and certificate read again\n');
       } catch (error) {
         complain(`${messageOf(error)}; all stays as it was`);
       }

@@ -1,5 +1,5 @@
 /** The HTTP side of docs/api.md. Addresses are relative to the document, so the page also works below a proxy's path. */
-import type { Alert, FrameView, RunDetail, RunSummary, SeriesAnswer, SessionView, StepRange } from './types.ts';
+import type { Alert, FrameView, RunDetail, RunsAnswer, SeriesAnswer, SessionView, StepRange } from './types.ts';
 
 /** The server asks for a token, or refuses the one it got: nobody is signed in. */
 export class UnauthorisedError extends Error {
@@ -47,6 +47,10 @@ async function detailOf(response: Response): Promise<string> {
 /** As many steps as a wide screen can show; the server keeps the extremes of what it leaves out. */
 export const seriesPoints = 1200;
 
+/** As many as the server gives at once. */
+export const mostRuns = 1000;
+const mostAlerts = 1000;
+
 const runPath = (id: string): string => `api/runs/${encodeURIComponent(id)}`;
 
 const session = 'api/session';
@@ -59,11 +63,12 @@ export const api = {
     await request(addressOf(session), { method: 'POST', headers, body: JSON.stringify({ token }) });
   },
   signOut: async (): Promise<void> => void (await request(addressOf(session), { method: 'DELETE' })),
-  runs: async (): Promise<readonly RunSummary[]> => (await read<{ runs: RunSummary[] }>('api/runs')).runs,
+  runs: (limit: number, search: string): Promise<RunsAnswer> =>
+    read('api/runs', { limit, name: search === '' ? undefined : search }),
   run: (id: string): Promise<RunDetail> => read(runPath(id)),
   series: (id: string, metric: string, range: StepRange | undefined, points = seriesPoints): Promise<SeriesAnswer> =>
     read(`${runPath(id)}/series`, { metric, points, from: range?.from, to: range?.to }),
   frame: (id: string, step: number): Promise<FrameView> => read(`${runPath(id)}/frames/${step}`),
   alerts: async (id: string): Promise<readonly Alert[]> =>
-    (await read<{ alerts: Alert[] }>('api/alerts', { run: id })).alerts,
+    (await read<{ alerts: Alert[] }>('api/alerts', { run: id, limit: mostAlerts })).alerts,
 };

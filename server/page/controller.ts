@@ -1,5 +1,5 @@
 /** Keeps the state true to the server: the list of runs, the selected run, the live connection, the page's address. */
-import { AnswerError, api, UnauthorisedError } from './api.ts';
+import { AnswerError, api, mostRuns, UnauthorisedError } from './api.ts';
 import { createFollower } from './follow.ts';
 import { type Live, openLive } from './live.ts';
 import { parseHash, toHash } from './location-hash.ts';
@@ -17,6 +17,9 @@ export interface Controller {
   start(): void;
   selectMetric(metric: string): void;
   zoom(range: StepRange | undefined): void;
+  /** Lists runs whose name or id has that text in it. */
+  search(text: string): void;
+  listMore(): void;
   signIn(token: string): Promise<void>;
   signOut(): Promise<void>;
   retryNow(): void;
@@ -77,8 +80,10 @@ export function createController(store: Store): Controller {
   }
 
   async function readRuns(): Promise<void> {
-    const runs = await api.runs();
-    store.set({ runs });
+    const { runsListed, search } = store.get();
+    const { runs, total } = await api.runs(runsListed, search);
+    if (store.get().search !== search) return; // a newer question is on its way
+    store.set({ runs, runsTotal: total });
     if (store.get().selected !== undefined) return;
     const newest = runs[0];
     if (newest !== undefined) select(newest.id);
@@ -112,20 +117,34 @@ export function createController(store: Store): Controller {
     } else if (message.type === 'frame') {
       upsert(message.summary);
       if (message.run === store.get().selected) follower.frame(message.frame);
-    }
+    } else if (message.type === 'deleted') remove(message.run);
   }
 
+  /** Of a run that is not listed only the next reading of the list knows where it belongs, unless it is new. */
   function upsert(run: RunSummary): void {
-    const { runs = [], run: detail, sparklines } = store.get();
+    const { runs = [], runsTotal, runsListed, search, run: detail, sparklines } = store.get();
     const isKnown = runs.some(({ id }) => id === run.id);
-    const next = isKnown
-      ? runs.map((each) => (each.id === run.id ? run : each))
-      : [run, ...runs].sort((a, b) => b.startedAt - a.startedAt);
+    const isNew = !isKnown && search === '' && run.startedAt >= (runs[0]?.startedAt ?? 0);
+    const next = isNew ? [run, ...runs].slice(0, runsListed) : runs.map((each) => (each.id === run.id ? run : each));
     const line = sparklines.get(run.id);
     if (line !== undefined && run.worst !== null) {
       store.set({ sparklines: new Map(sparklines).set(run.id, [...line, toValue(run.worst.value)].slice(-200)) });
     }
-    store.set({ runs: next, ...(detail?.id === run.id ? { run: { ...detail, ...run } } : {}) });
+    const total = isNew ? runsTotal + 1 : runsTotal;
+    store.set({ runs: next, runsTotal: total, ...(detail?.id === run.id ? { run: { ...detail, ...run } } : {}) });
+  }
+
+  function remove(id: string): void {
+    const { runs = [], runsTotal, sparklines, selected } = store.get();
+    const left = runs.filter((run) => run.id !== id);
+    const lines = new Map(sparklines);
+    lines.delete(id);
+    store.set({ runs: left, runsTotal: runsTotal - (runs.length - left.length), sparklines: lines });
+    if (selected !== id) return;
+    follower.forget();
+    const { run, series, alerts, latest } = initialState;
+    store.set({ selected: undefined, run, series, alerts, latest });
+    void guarded(readRuns);
   }
 
   function select(id: string): void {
@@ -167,6 +186,14 @@ export function createController(store: Store): Controller {
     zoom(range) {
       store.set({ range });
       reread();
+    },
+    search(text) {
+      store.set({ search: text, runsListed: initialState.runsListed });
+      void guarded(readRuns);
+    },
+    listMore() {
+      store.set({ runsListed: Math.min(mostRuns, store.get().runsListed + initialState.runsListed) });
+      void guarded(readRuns);
     },
     async signIn(token) {
       try {

@@ -4,6 +4,7 @@ import { inspectPointedStep } from './inspection.ts';
 import { createConnectionState, createNotices } from './notices.ts';
 import { createRunView } from './run-view.ts';
 import { createRunsList } from './runs-list.ts';
+import { createRunsTools } from './runs-tools.ts';
 import { readSparklines } from './sparklines.ts';
 import { createStore, initialState } from './state.ts';
 
@@ -21,9 +22,11 @@ createNotices(byId('notices'), store, controller);
 createRunView(byId('run'), store, controller);
 
 const updateRunsList = createRunsList(byId('runs'));
+const updateRunsTools = createRunsTools(byId('runs-search'), byId('runs-more'), controller);
 store.subscribe((state, changes) => {
-  byId('sidebar').hidden = (state.runs ?? []).length === 0;
+  byId('sidebar').hidden = (state.runs ?? []).length === 0 && state.search === '';
   updateRunsList(state, changes);
+  updateRunsTools(state, changes);
   const run = state.runs?.find(({ id }) => id === state.selected);
   document.title =
     run === undefined ? 'outlierscope' : `${run.firing > 0 ? `(${run.firing}) ` : ''}${run.name} · outlierscope`;

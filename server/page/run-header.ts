@@ -1,9 +1,9 @@
 /** The selected run at a glance: its name, its state, and the numbers that say whether it is well. */
 import { element, setText } from './dom.ts';
 import { formatAgo, formatCount, formatValue } from './format.ts';
-import { setStateDot } from './runs-list.ts';
 import { toValue } from './series.ts';
 import type { View } from './state.ts';
+import { setStateDot } from './state-dot.ts';
 import type { Extreme, RunSummary } from './types.ts';
 
 const clockMs = 1_000;

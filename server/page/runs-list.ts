@@ -1,15 +1,19 @@
 /** The list of runs: newest first, each a link, with what one wants to know before opening it. */
 import { element, setChildren, setText } from './dom.ts';
 import { formatAgo, formatCount, formatValue } from './format.ts';
+import { createGroupItem, type GroupItem } from './group-item.ts';
+import { entriesOf } from './groups.ts';
 import { toHash } from './location-hash.ts';
 import { toValue } from './series.ts';
 import { drawSparkline } from './sparkline.ts';
 import type { View } from './state.ts';
+import { setStateDot } from './state-dot.ts';
 import { onThemeChange } from './theme.ts';
-import type { RunState, RunSummary, Value } from './types.ts';
+import type { RunSummary, Value } from './types.ts';
 
 export function createRunsList(host: HTMLElement): View {
   const items = new Map<string, RunItem>();
+  const groups = new Map<string, GroupItem>();
   const list = element('ul');
   host.append(list);
   onThemeChange(() => {
@@ -23,10 +27,21 @@ export function createRunsList(host: HTMLElement): View {
       items.set(run.id, item);
       item.update(run, run.id === selected, metric, sparklines.get(run.id));
     }
-    for (const id of items.keys()) if (!runs.some((run) => run.id === id)) items.delete(id);
+    const listed = new Set(runs.map(({ id }) => id));
+    for (const id of items.keys()) if (!listed.has(id)) items.delete(id);
+    const rootOf = ({ id }: RunSummary): HTMLElement => (items.get(id) as RunItem).root;
+    const entries = entriesOf(runs);
+    const names = new Set(entries.flatMap((entry) => (entry.kind === 'group' ? [entry.name] : [])));
+    for (const name of groups.keys()) if (!names.has(name)) groups.delete(name);
     setChildren(
       list,
-      runs.map(({ id }) => (items.get(id) as RunItem).root),
+      entries.map((entry) => {
+        if (entry.kind === 'run') return rootOf(entry.run);
+        const group = groups.get(entry.name) ?? createGroupItem(entry.name);
+        groups.set(entry.name, group);
+        group.update(entry.runs, selected, entry.runs.map(rootOf));
+        return group.root;
+      }),
     );
   };
 }
@@ -35,15 +50,6 @@ interface RunItem {
   readonly root: HTMLElement;
   update(run: RunSummary, isSelected: boolean, metric: string, line: readonly Value[] | undefined): void;
   repaint(): void;
-}
-
-const stateClasses: ReadonlySet<string> = new Set<RunState>(['connected', 'silent', 'finished', 'failed']);
-
-/** A coloured dot with the state's name for those who do not see it. */
-export function setStateDot(dot: Element, state: string): void {
-  dot.setAttribute('class', `dot ${stateClasses.has(state) ? state : 'silent'}`);
-  dot.setAttribute('title', state);
-  setText(dot.firstElementChild ?? dot.appendChild(element('span', { class: 'unseen' })), state);
 }
 
 function createItem(id: string): RunItem {
@@ -61,7 +67,7 @@ function createItem(id: string): RunItem {
     root: element('li', {}, [link]),
     update(run, isSelected, metric, line) {
       setStateDot(dot, run.state);
-      setText(name, run.name);
+      setText(name, run.tags['rank'] === undefined ? run.name : `${run.name} · rank ${run.tags['rank']}`);
       link.title = `${run.name}\nstarted ${formatAgo(Date.now() - run.startedAt)}, ${run.state}${tagsOf(run)}`;
       link.href = toHash({ run: id, metric });
       if (isSelected) link.setAttribute('aria-current', 'page');

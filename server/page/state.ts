@@ -26,6 +26,11 @@ export interface PageState {
   readonly problem: string | undefined;
   /** Newest first; undefined until the server has answered. */
   readonly runs: readonly RunSummary[] | undefined;
+  /** How many runs the server has of those that are searched for, and how many of them are listed at most. */
+  readonly runsTotal: number;
+  readonly runsListed: number;
+  /** Part of a run's name or id; empty for all. */
+  readonly search: string;
   readonly selected: string | undefined;
   readonly run: RunDetail | undefined;
   readonly metric: string;
@@ -49,6 +54,9 @@ export const initialState: PageState = {
   signedInAs: undefined,
   problem: undefined,
   runs: undefined,
+  runsTotal: 0,
+  runsListed: 100,
+  search: '',
   selected: undefined,
   run: undefined,
   metric: 'kurtosis',

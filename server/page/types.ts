@@ -27,6 +27,8 @@ export interface RunSummary {
   readonly lastFrameAt: number | null;
   readonly step: number | null;
   readonly frames: number;
+  readonly firstSequence: number | null;
+  readonly missing: number;
   readonly dropped: number;
   readonly loss: WireNumber;
   readonly tags: Readonly<Record<string, string>>;
@@ -35,6 +37,12 @@ export interface RunSummary {
   /** Over the whole run. */
   readonly peak: Extreme | null;
   readonly firing: number;
+}
+
+/** A page of the list of runs. */
+export interface RunsAnswer {
+  readonly runs: readonly RunSummary[];
+  readonly total: number;
 }
 
 export interface TopNeuron {
@@ -72,7 +80,8 @@ export interface SeriesAnswer {
 export type LiveMessage =
   | { readonly type: 'run'; readonly run: RunSummary }
   | { readonly type: 'frame'; readonly run: string; readonly frame: FrameView; readonly summary: RunSummary }
-  | { readonly type: 'alert'; readonly alert: Alert };
+  | { readonly type: 'alert'; readonly alert: Alert }
+  | { readonly type: 'deleted'; readonly run: string };
 
 /** Who the page is signed in as (docs/api.md). */
 export interface SessionView {

@@ -1,17 +1,11 @@
 /** The reading side of the database. Synchronous and in small pieces; in a thread of its own. */
 import type Database from 'libsql';
-import type { StepRange } from '../store.ts';
+import type { Place, StepRange } from '../store.ts';
 import { guarded } from './database.ts';
 
 /** Frames of a page at most, and about how many bytes: some milliseconds' worth. */
 const pageFrames = 256;
 const pageBytes = 4 * 1024 * 1024;
-
-/** Where a page of frames ended: the next one begins behind it. */
-export interface Place {
-  readonly step: number;
-  readonly sequence: number;
-}
 
 export interface FramePage {
   /** Encoded. */

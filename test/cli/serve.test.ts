@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { connect, frameOf, helloOf, join } from '../server/trainer.ts';
 import { freePort, type RunningProcess, startProcess } from '../support/process.ts';
 
@@ -140,4 +142,77 @@ test('says what is wrong and how to go on, and ends with 1', async () => {
     expect(error.message).toContain('ended (code 1)');
     expect(error.message).toContain(said);
   }
+});
+
+test('reads rules from a file, again at SIGHUP, and keeps to those that it has when the file is wrong', async () => {
+  const rulesFile = joinPath(folder, 'rules.json');
+  const rule = (name: string, above: number) => ({
+    name,
+    severity: 'warning',
+    metric: 'kurtosis',
+    above,
+    resolveBelow: above,
+    frames: 1,
+    why: '',
+    next: '',
+  });
+  const { url, process: running } = await (async () => {
+    writeFileSync(rulesFile, JSON.stringify([rule('Low', 5)]));
+    return serve(['--port', '0', '--rules', rulesFile]);
+  })();
+  const names = async () => {
+    const { rules } = (await (await fetch(`${url}/api/rules`)).json()) as { rules: { name: string }[] };
+    return rules.map(({ name }) => name);
+  };
+  const alerts = async () => {
+    const answer = (await (await fetch(`${url}/api/alerts`)).json()) as { alerts: { rule: string; state: string }[] };
+    return answer.alerts.map(({ rule: name, state }) => `${name} ${state}`);
+  };
+  const trainer = await join(url, helloOf('run-1'));
+  trainer.sendFrame(frameOf(0, { kurtosis: 6 }));
+  await trainer.acknowledged(0);
+  expect([await names(), await alerts()]).toEqual([['Low'], ['Low firing']]);
+
+  const wrong: [string, string][] = [
+    ['[{ "name": "Low", }]', `${rulesFile} is not JSON, line 1 column 19`],
+    ['{}', 'holds no list of rules'],
+    [JSON.stringify([rule('Fine', 5), { ...rule('Bad', 5), above: 'high' }]), '1.above: Invalid input'],
+    [JSON.stringify([rule('Twice', 5), rule('Twice', 6)]), 'names of rules must differ'],
+  ];
+  for (const [text, said] of wrong) {
+    writeFileSync(rulesFile, text);
+    process.kill(running.pid, 'SIGHUP');
+    await expect.poll(() => running.output()).toContain(said);
+    await expect
+      .poll(() => running.output().split('all stays as it was').length - 1)
+      .toBe(wrong.findIndex(([each]) => each === text) + 1);
+    expect(await names()).toEqual(['Low']);
+  }
+
+  writeFileSync(rulesFile, JSON.stringify([rule('High', 7)]));
+  process.kill(running.pid, 'SIGHUP');
+  await expect.poll(() => running.output()).toContain('read again');
+  expect(await names()).toEqual(['High']);
+  // What fired by the rule that is gone ends with the next frame, which the new rule sees.
+  trainer.sendFrame(frameOf(1, { kurtosis: 8 }));
+  await trainer.acknowledged(1);
+  expect(await alerts()).toEqual(['High firing', 'Low resolved']);
+  await trainer.close();
+});
+
+test('says that it is going while SIGTERM drains it, and takes nobody new', async () => {
+  const { url, process: running } = await serve(['--port', '0']);
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  const trainer = await join(url, helloOf('run-1'));
+  trainer.sendFrame(frameOf(0));
+  trainer.socket.pause(); // it does not answer the goodbye, so that the end takes a second
+  process.kill(running.pid, 'SIGTERM');
+  await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { interval: 10 }).toBe(503);
+  expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ title: 'Draining' });
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  await expect(once(new WebSocket(`${url.replace('http', 'ws')}/v1/ingest`), 'open')).rejects.toThrow('503');
+  trainer.socket.resume();
+  expect(await trainer.closed).toMatchObject({ code: 1001 });
+  expect(trainer.messages).toContainEqual({ type: 'acknowledge', lastSequence: 0 });
+  expect(await running.exited).toEqual({ code: 0, signal: null });
 });

@@ -232,6 +232,51 @@ requireComponents(['chromium'])('the page', () => {
     await expect.poll(() => page.locator('.pictures .count').first().textContent()).toBe('8 sites × 12 steps');
   });
 
+  test('lists a group as one entry with its ranks, pages a long list, searches it, and lets deleted runs go', async () => {
+    for (let index = 0; index < 130; index++) {
+      const early = await join(server.url, hello(`early-${index}`, { startedAt: index }));
+      early.send({ type: 'bye', outcome: 'finished' });
+      await early.closed;
+    }
+    const ranks = [10, 2].map((rank) => ({ group: 'job <7>', rank: String(rank) }));
+    for (const tags of ranks) await train(hello(`rank-${tags.rank}`, { tags }), [1.2, 1.3]);
+    await open('/#run=rank-2');
+    const runs = page.locator('#runs');
+    const links = runs.getByRole('link');
+    await expect.poll(() => links.count()).toBe(100);
+    const group = runs.locator('details.group');
+    expect(await group.locator('summary .run-name').textContent()).toBe('job <7>');
+    expect(await group.locator('summary').textContent()).toContain('2 ranks');
+    expect(await group.getByRole('link').allTextContents()).toEqual([
+      expect.stringContaining('rank 2'),
+      expect.stringContaining('rank 10'),
+    ]);
+    expect(await group.getAttribute('open')).not.toBeNull();
+
+    expect(await page.locator('#runs-more').textContent()).toContain('32 more');
+    await page.getByRole('button', { name: 'Show more' }).click();
+    await expect.poll(() => links.count()).toBe(132);
+    expect(await page.locator('#runs-more').isVisible()).toBe(false);
+
+    await page.getByRole('searchbox', { name: 'Search runs' }).fill('early-12');
+    await expect.poll(() => links.count()).toBe(11);
+    expect(await page.locator('#runs-more').textContent()).toContain('11 found');
+    await page.getByRole('searchbox', { name: 'Search runs' }).fill('');
+    await expect.poll(() => links.count()).toBe(100);
+
+    // A run that is shown and one that is not, deleted by somebody else.
+    await trainers.pop()?.close();
+    await expect
+      .poll(async () => (await fetch(`${server.url}/api/runs/rank-2`, { method: 'DELETE' })).status)
+      .toBe(204);
+    await page.getByRole('heading', { level: 1, name: 'name of rank-10' }).waitFor();
+    expect(await group.count()).toBe(0);
+    await fetch(`${server.url}/api/runs/early-129`, { method: 'DELETE' });
+    await expect.poll(() => runs.getByText('name of early-129').count()).toBe(0);
+    // The browser itself notes the 404 where a run went while the page was reading it.
+    expect(problems.consoleErrors.filter((text) => !text.includes('404'))).toEqual([]);
+  });
+
   test('comes back by itself after a restart of the server, and reads what it missed', async () => {
     const port = await freePort();
     await server.close();

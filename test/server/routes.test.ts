@@ -56,6 +56,8 @@ describe('the API', () => {
           lastFrameAt: expect.closeTo(Date.now(), -5),
           step: 9990,
           frames: 1000,
+          firstSequence: 0,
+          missing: 0,
           dropped: 0,
           loss: 2.5 - 9.99,
           tags: { group: 'g' },
@@ -64,6 +66,8 @@ describe('the API', () => {
           firing: 0,
         },
       ],
+      next: null,
+      total: 2,
     });
   });
 

@@ -9,8 +9,9 @@ import type { TestServer } from './servers.ts';
 /**
  * Starts nginx with one server on loopback.
  * @param serverBlock What stands inside `server { }`, for example `location / { proxy_pass http://127.0.0.1:9877; }`.
+ * @param before What stands before it, such as an upstream.
  */
-export async function startNginx(serverBlock: string): Promise<TestServer> {
+export async function startNginx(serverBlock: string, before = ''): Promise<TestServer> {
   const { path, environment } = mustFindComponent('nginx');
   const folder = await mkdtemp(join(tmpdir(), 'outlierscope-nginx-'));
   const address = `127.0.0.1:${await freePort()}`;
@@ -28,6 +29,7 @@ export async function startNginx(serverBlock: string): Promise<TestServer> {
       access_log off;
       ${temporary.join('\n      ')}
       map $http_upgrade $connection_upgrade { default upgrade; '' close; } # for websockets
+      ${before}
       server {
         listen ${address};
         location = /ready-for-tests { return 204; }

@@ -16,11 +16,12 @@ export interface Scope {
   readonly process: RunningProcess;
 }
 
-export async function startScope(database: string, port = 0): Promise<Scope> {
+/** @param flags More of `outlierscope serve`. */
+export async function startScope(database: string, port = 0, flags: readonly string[] = []): Promise<Scope> {
   const process_ = await startProcess({
     name: 'outlierscope serve',
     command: process.execPath,
-    args: [`${root}/dist/cli/main.js`, 'serve', '--port', String(port), '--database', database],
+    args: [`${root}/dist/cli/main.js`, 'serve', '--port', String(port), '--database', database, ...flags],
     readyLine: /serves http/,
   });
   const url = /serves (\S+)/.exec(process_.output())?.[1] ?? '';

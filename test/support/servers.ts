@@ -33,8 +33,16 @@ export interface ScrapeJob {
   bearerToken?: string;
 }
 
+/** Targets by HTTP service discovery. */
+export interface DiscoveryJob {
+  job: string;
+  urls: readonly string[];
+  bearerToken?: string;
+}
+
 export interface PrometheusOptions {
   scrape?: readonly ScrapeJob[];
+  discovery?: DiscoveryJob;
   /** Default: 200ms. */
   scrapeInterval?: string;
   /** Paths of rule files. */
@@ -49,7 +57,7 @@ export interface PrometheusOptions {
 
 /** Prometheus with its remote-write receiver, and its life cycle over HTTP, switched on. */
 export async function startPrometheus(options: PrometheusOptions = {}): Promise<QueryableServer> {
-  const { scrape = [], scrapeInterval = '200ms', ruleFiles = [], alertmanagers = [], flags = [] } = options;
+  const { scrape = [], discovery, scrapeInterval = '200ms', ruleFiles = [], alertmanagers = [], flags = [] } = options;
   const config = {
     global: {
       scrape_interval: scrapeInterval,
@@ -57,12 +65,15 @@ export async function startPrometheus(options: PrometheusOptions = {}): Promise<
       evaluation_interval: options.evaluationInterval ?? scrapeInterval,
     },
     rule_files: ruleFiles,
-    scrape_configs: scrape.map(({ job, targets, path = '/metrics', bearerToken }) => ({
-      job_name: job,
-      metrics_path: path,
-      static_configs: [{ targets }],
-      ...(bearerToken === undefined ? {} : { authorization: { credentials: bearerToken } }),
-    })),
+    scrape_configs: [
+      ...scrape.map(({ job, targets, path = '/metrics', bearerToken }) => ({
+        job_name: job,
+        metrics_path: path,
+        static_configs: [{ targets }],
+        ...authorised(bearerToken),
+      })),
+      ...(discovery === undefined ? [] : [discovered(discovery)]),
+    ],
     alerting: { alertmanagers: [{ static_configs: [{ targets: alertmanagers }] }] },
   };
   const server = await startServer('prometheus', '/-/ready', async (folder, address) => [
@@ -74,6 +85,16 @@ export async function startPrometheus(options: PrometheusOptions = {}): Promise<
     ...flags,
   ]);
   return { ...server, query: (promql) => instantQuery(server.url, promql) };
+}
+
+function discovered({ job, urls, bearerToken }: DiscoveryJob): object {
+  const http_sd_configs = urls.map((url) => ({ url, refresh_interval: '1s', ...authorised(bearerToken) }));
+  return { job_name: job, http_sd_configs, ...authorised(bearerToken) };
+}
+
+function authorised(bearerToken: string | undefined): object {
+  // Without its type Prometheus 2.42 sends a discovery's credentials by themselves.
+  return bearerToken === undefined ? {} : { authorization: { type: 'Bearer', credentials: bearerToken } };
 }
 
 export interface AlertmanagerOptions {
