@@ -3,7 +3,7 @@
  * written with the buckets: after a crash, or for a run of an earlier version, the work goes on where it stood.
  */
 import type Database from 'libsql';
-import { decodeFrame, type Frame } from '../../src/frame.ts';
+import { type Frame, viewFrame } from '../../src/frame.ts';
 import { decodeRollup, encodeRollup, mergeRollups, type Rollup, rollUp } from '../rollup.ts';
 
 /** Frames of a bucket of level 1. */
@@ -98,7 +98,7 @@ export function createRolling(database: Database.Database): Rolling {
       const rows = statements.next.all(run, after, limit) as { sequence: number; bytes: ArrayBuffer }[];
       for (const row of rows) {
         if (bytes >= bucketBytes) break;
-        frames.push(decodeFrame(new Uint8Array(row.bytes)).frame);
+        frames.push(viewFrame(new Uint8Array(row.bytes)).frame);
         bytes += row.bytes.byteLength;
         after = row.sequence;
       }
