@@ -5,6 +5,7 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import type { Action, ActionResult, Alert } from '../src/messages.ts';
 import type { Gate } from './access/gate.ts';
 import type { Admission } from './admission.ts';
+import { createArena } from './arena.ts';
 import { crowdText } from './guard.ts';
 import type { Health } from './health.ts';
 import { keepHeartbeat } from './heartbeat.ts';
@@ -59,6 +60,7 @@ export function createIngest(parts: IngestParts): Ingest {
     ...closing,
   });
   const stopHeartbeat = keepHeartbeat(server, heartbeatMilliseconds, () => health.peerErrors.inc());
+  const arena = createArena();
   const connections = new Map<string, TrainerConnection>();
   let reading = true;
 
@@ -128,7 +130,7 @@ export function createIngest(parts: IngestParts): Ingest {
       if (!reading) return;
       const bytes = toBytes(data);
       throttle(bytes.byteLength);
-      if (isBinary) connection.receiveFrame(bytes);
+      if (isBinary) connection.receiveFrame(arena.copy(bytes));
       else connection.receiveText(bytes.toString());
     });
     // ws closes the connection itself (1009 for a message over maxPayload, 1002 for a protocol violation) and says so here.

@@ -2,7 +2,7 @@
  * From what trainers sent to one transaction: operations are applied to run records in the order of arrival, and what follows from
  * them (acknowledgements, notices, counters) waits as effects until the transaction is durable.
  */
-import type { Frame } from '../src/frame.ts';
+import { decodeFrame, type Frame } from '../src/frame.ts';
 import type { Alert, Bye, Hello } from '../src/messages.ts';
 import type { Rule } from '../src/rules.ts';
 import type { Health } from './health.ts';
@@ -68,6 +68,8 @@ export interface Plan {
 export function planBatch(operations: readonly Operation[], { runs, rules, health, audience, now }: PlanParts): Plan {
   const changed = new Map<string, RunRecord>();
   const frames: FrameToStore[] = [];
+  /** The last frame of each run. */
+  const latest = new Map<string, Uint8Array>();
   const alerts: Alert[] = [];
   const effects: (() => void)[] = [];
   /** Each source once, as acknowledgements are cumulative; told after welcomes and before goodbyes. */
@@ -79,10 +81,7 @@ export function planBatch(operations: readonly Operation[], { runs, rules, healt
   function become(record: RunRecord): void {
     if (record === current(record.id)) return;
     changed.set(record.id, record);
-    effects.push(() => {
-      runs.adopt(record);
-      audience.runChanged(record);
-    });
+    effects.push(() => audience.runChanged(record));
   }
 
   function plan(operation: Operation): void {
@@ -112,11 +111,10 @@ export function planBatch(operations: readonly Operation[], { runs, rules, healt
       return;
     }
     changed.set(record.id, after.record);
+    latest.set(record.id, bytes);
     frames.push({ runId: record.id, sequence: frame.sequence, step: frame.step, bytes });
     alerts.push(...after.transitions);
     effects.push(() => {
-      runs.adopt(after.record, frame);
-      health.framesStored.inc();
       audience.frameStored(after.record, frame);
       for (const alert of after.transitions) {
         health.alerts.inc({ rule: alert.rule, state: alert.state });
@@ -133,9 +131,17 @@ export function planBatch(operations: readonly Operation[], { runs, rules, healt
       operation.source.refuse(error);
     }
   }
+  const adopt = (): void => {
+    // Copied, as this one is kept, and with it would be all that arrived beside it.
+    for (const record of changed.values()) {
+      const bytes = latest.get(record.id);
+      runs.adopt(record, bytes === undefined ? undefined : decodeFrame(bytes).frame);
+    }
+    health.framesStored.inc(frames.length);
+  };
   effects.push(() => {
     for (const [source, lastSequence] of acknowledgements) source.acknowledge(lastSequence);
     for (const source of goodbyes) source.goodbye();
   });
-  return { batch: { runs: [...changed.values()], frames, alerts }, effects };
+  return { batch: { runs: [...changed.values()], frames, alerts }, effects: [adopt, ...effects] };
 }

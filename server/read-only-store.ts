@@ -25,7 +25,7 @@ export function openReadOnlyStore(path: string): ReadOnlyStore {
   const database = openReadOnly(path);
   const statements = {
     runs: database.prepare(
-      `SELECT id, description, progress FROM runs ${hasRetention(database) ? 'WHERE deleted = 0' : ''} ORDER BY number`,
+      `SELECT id, description, progress FROM ${describedRuns(database)} ${hasRetention(database) ? 'WHERE deleted = 0' : ''} ORDER BY number`,
     ),
     numberOf: database.prepare('SELECT number FROM runs WHERE id = ?'),
     countFrames: database.prepare(
@@ -134,6 +134,11 @@ export function versionOf(database: Database.Database): number {
 /** From schema 2 on runs may be deleted, a little at a time, and their oldest frames may have expired. */
 export function hasRetention(database: Database.Database): boolean {
   return versionOf(database) >= 2;
+}
+
+/** The table that has a run's description beside the rest of it. From schema 3 on descriptions lie apart. */
+export function describedRuns(database: Database.Database): string {
+  return versionOf(database) >= 3 ? 'runs LEFT JOIN descriptions ON run = number' : 'runs';
 }
 
 /** The first row. `all` and not `get`: a statement that is not read to its end holds the log, which then grows. */

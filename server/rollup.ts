@@ -44,9 +44,14 @@ export function pointOf(frame: Frame, series: number, metrics: number): Point {
 
 export function extremesOf(point: Point, series: number, metrics: number): Extremes {
   if (series >= metrics) return extremesOfScalar(point.scalars, series - metrics);
+  return extremesOfColumn(point.values, 0, 1);
+}
+
+function extremesOfColumn(values: Float32Array, column: number, metrics: number): Extremes {
   let highest = Number.NaN;
   let lowest = Number.NaN;
-  for (const value of point.values) {
+  for (let index = column; index < values.length; index += metrics) {
+    const value = values[index] as number;
     if (Number.isNaN(value)) continue;
     if (!(value <= highest)) highest = value;
     if (!(value >= lowest)) lowest = value;
@@ -61,17 +66,16 @@ function extremesOfScalar(scalars: Float64Array, index: number): Extremes {
 
 /** Rolls frames (at least one, in the order of their sequence) up: every series of theirs, by its number. */
 export function rollUp(frames: readonly Frame[], metrics: number): Rollup[] {
-  const scan = new Scan(Math.max(...frames.map((frame) => frame.values.length)), metrics);
-  for (const frame of frames) scan.add(frame);
+  const { minima, maxima } = envelopeOf(frames);
   const last = frames.at(-1) as Frame;
   const rollups = Array.from(
     { length: metrics },
     (_, series): Rollup => ({
-      highest: pointOf(frames[scan.highestAt[series] as number] as Frame, series, metrics),
-      lowest: pointOf(frames[scan.lowestAt[series] as number] as Frame, series, metrics),
+      highest: pointOf(firstWith(maxima, 'highest', frames, series, metrics), series, metrics),
+      lowest: pointOf(firstWith(minima, 'lowest', frames, series, metrics), series, metrics),
       last: pointOf(last, series, metrics),
-      minima: columnOf(scan.minima, series, metrics),
-      maxima: columnOf(scan.maxima, series, metrics),
+      minima: columnOf(minima, series, metrics),
+      maxima: columnOf(maxima, series, metrics),
     }),
   );
   for (let series = metrics; series < metrics + last.scalars.length; series++) {
@@ -88,58 +92,46 @@ export function rollUp(frames: readonly Frame[], metrics: number): Rollup[] {
 }
 
 /**
- * Goes over each frame's matrix once, as it lies in memory. This runs for every frame that is stored: no allocation, and comparisons
- * that take a NaN in the place of a result for "nothing yet".
+ * The smallest and largest value at each place of the frames' matrix. This runs over every value that is stored: two comparisons each,
+ * which a NaN fails. Places that are left without a number are looked at a second time.
  */
-class Scan {
-  readonly #metrics: number;
-  /** In the layout of the frames' values. */
-  readonly minima: Float32Array;
-  readonly maxima: Float32Array;
-  /** By metric: which frame, counted from 0, has the extreme. */
-  readonly highestAt: Uint32Array;
-  readonly lowestAt: Uint32Array;
-  readonly #highest: Float32Array;
-  readonly #lowest: Float32Array;
-  #frames = 0;
-
-  constructor(length: number, metrics: number) {
-    this.#metrics = metrics;
-    this.minima = absentValues(length);
-    this.maxima = absentValues(length);
-    this.highestAt = new Uint32Array(metrics);
-    this.lowestAt = new Uint32Array(metrics);
-    this.#highest = absentValues(metrics);
-    this.#lowest = absentValues(metrics);
-  }
-
-  add({ values }: Frame): void {
-    const { minima, maxima, highestAt, lowestAt } = this;
-    const highest = this.#highest;
-    const lowest = this.#lowest;
-    const metrics = this.#metrics;
-    const frame = this.#frames++;
-    const bits = bitsOf(values);
-    for (let index = 0, series = 0; index < values.length; index++, series++) {
-      if (series === metrics) series = 0;
+function envelopeOf(frames: readonly Frame[]): Pick<Rollup, 'minima' | 'maxima'> {
+  const length = Math.max(...frames.map((frame) => frame.values.length));
+  const minima = new Float32Array(length).fill(Number.POSITIVE_INFINITY);
+  const maxima = new Float32Array(length).fill(Number.NEGATIVE_INFINITY);
+  for (const { values } of frames) {
+    for (let index = 0; index < values.length; index++) {
       const value = values[index] as number;
-      if (!Number.isNaN(value)) {
-        if (!(value >= (minima[index] as number))) minima[index] = value;
-        if (!(value <= (maxima[index] as number))) maxima[index] = value;
-        if (!(value <= (highest[series] as number))) {
-          highest[series] = value;
-          highestAt[series] = frame;
-        }
-        if (!(value >= (lowest[series] as number))) {
-          lowest[series] = value;
-          lowestAt[series] = frame;
-        }
-      } else {
-        keepMeasured(minima, index, bits);
-        keepMeasured(maxima, index, bits);
-      }
+      if (value < (minima[index] as number)) minima[index] = value;
+      if (value > (maxima[index] as number)) maxima[index] = value;
     }
   }
+  const absent = absentValues(1);
+  for (let index = 0; index < length; index++) {
+    if ((minima[index] as number) <= (maxima[index] as number)) continue;
+    for (const kept of [minima, maxima]) {
+      kept.set(absent, index);
+      for (const { values } of frames) if (index < values.length) keepMeasured(kept, index, bitsOf(values));
+    }
+  }
+  return { minima, maxima };
+}
+
+/** The first frame that has a series' extreme, which is at one site or more of the envelope; the first of all where nothing is a number. */
+function firstWith(
+  envelope: Float32Array,
+  extreme: keyof Extremes,
+  frames: readonly Frame[],
+  series: number,
+  metrics: number,
+): Frame {
+  const { [extreme]: wanted } = extremesOfColumn(envelope, series, metrics);
+  let first = frames.length;
+  for (let index = series; index < envelope.length; index += metrics) {
+    if (envelope[index] !== wanted) continue;
+    for (let place = 0; place < first; place++) if (frames[place]?.values[index] === wanted) first = place;
+  }
+  return frames[first] ?? (frames[0] as Frame);
 }
 
 /** One roll-up of several (at least one, in the order of their sequence) of the same series. */

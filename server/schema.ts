@@ -57,6 +57,14 @@ const migrations: readonly string[] = [
      bytes BLOB NOT NULL,         -- server/rollup.ts
      PRIMARY KEY (run, level, series, number)
    ) STRICT, WITHOUT ROWID;`,
+
+  // 3. Descriptions apart: every transaction rewrites its runs' progress, some hundred bytes beside up to a megabyte of site names.
+  `CREATE TABLE descriptions (
+     run INTEGER PRIMARY KEY REFERENCES runs (number) ON DELETE CASCADE,
+     description TEXT NOT NULL    -- JSON: RunDescription
+   ) STRICT;
+   INSERT INTO descriptions SELECT number, description FROM runs;
+   ALTER TABLE runs DROP COLUMN description;`,
 ];
 
 export const schemaVersion: number = migrations.length;

@@ -4,7 +4,7 @@
  */
 import Database from 'libsql';
 import { OutlierscopeError } from '../src/errors.ts';
-import { type DecodedFrame, decodeFrame } from '../src/frame.ts';
+import { type DecodedFrame, viewFrame } from '../src/frame.ts';
 import type { Alert } from '../src/messages.ts';
 import type { RunDescription, RunRecord } from './run-record.ts';
 import { migrate } from './schema.ts';
@@ -148,5 +148,5 @@ function createStore(writer: SideThread, reader: SideThread, releaseOwnership: (
 }
 
 function decode(bytes: ArrayBuffer): DecodedFrame {
-  return decodeFrame(new Uint8Array(bytes));
+  return viewFrame(new Uint8Array(bytes));
 }

@@ -6,7 +6,7 @@
  */
 import { catalogueVersion } from '../src/catalogue.ts';
 import { OutlierscopeError } from '../src/errors.ts';
-import { decodeFrame } from '../src/frame.ts';
+import { viewFrame } from '../src/frame.ts';
 import {
   type Action,
   type ActionResult,
@@ -40,6 +40,7 @@ export interface TrainerSocket {
 
 export interface TrainerConnection extends Source {
   receiveText(text: string): void;
+  /** Takes bytes that are not changed any more. */
   receiveFrame(bytes: Uint8Array): void;
   sendAlert(alert: Alert): void;
   sendAction(action: Action): void;
@@ -220,7 +221,7 @@ export function createTrainerConnection(parts: TrainerConnectionParts): TrainerC
   function readFrame(bytes: Uint8Array): void {
     if (declared === undefined) throw new Refusal('helloExpected', 'hello_expected', 'a frame came before hello');
     if (state === 'leaving') throw new Refusal('malformed', 'malformed', 'a frame after bye');
-    const { frame, shape } = decodeFrame(bytes);
+    const { frame, shape } = viewFrame(bytes);
     checkShape(shape, declared);
     health.framesReceived.inc();
     submit({ kind: 'frame', source: connection, frame, bytes });

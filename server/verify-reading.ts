@@ -3,7 +3,7 @@ import type Database from 'libsql';
 import { messageOf } from '../src/errors.ts';
 import { decodeFrame } from '../src/frame.ts';
 import { checkShape } from './protocol.ts';
-import { first, hasRetention } from './read-only-store.ts';
+import { describedRuns, first, hasRetention } from './read-only-store.ts';
 import type { RunDescription, RunProgress } from './run-record.ts';
 import { createSequenceSet, type SequenceSet } from './sequence-set.ts';
 
@@ -32,7 +32,7 @@ export function readStart(database: Database.Database, checks: Map<number, RunCh
   const rows = database
     .prepare(
       `SELECT number, CAST(id AS BLOB) AS id, CAST(description AS BLOB) AS description, CAST(progress AS BLOB) AS progress
-       FROM runs ORDER BY number`,
+       FROM ${describedRuns(database)} ORDER BY number`,
     )
     .all() as ({ number: number } & Record<'id' | 'description' | 'progress', ArrayBuffer>)[];
   for (const row of rows) {

@@ -3,6 +3,7 @@
  * A failed transaction leaves no trace: its records are forgotten and its trainers are told to come back.
  */
 import { messageOf } from '../src/errors.ts';
+import { createGathering } from './gathering.ts';
 import { type Operation, type PlanParts, planBatch, type Source } from './plan.ts';
 import { afterSilence } from './run-record.ts';
 import type { Batch, Store } from './store.ts';
@@ -28,6 +29,10 @@ const mostBatchBytes = 16 * 1024 * 1024;
 const mostQueuedBytes = 256 * 1024 * 1024;
 /** With more than this in the queue a trainer is not read from, so that it cannot fill the queue for all. */
 const mostBytesOfOne = 4 * 1024 * 1024;
+/** Small transactions of frames begin so far apart. */
+const apartMilliseconds = 10;
+/** With as much in the queue a transaction is not small. */
+const worthwhileBytes = 1024 * 1024;
 
 export function createWriter(parts: WriterParts): Writer {
   const { store, runs, health, now } = parts;
@@ -36,14 +41,14 @@ export function createWriter(parts: WriterParts): Writer {
   const bytesOf = new Map<Source, number>();
   let deletions: (() => Promise<void>)[] = [];
   let running: Promise<void> | undefined;
+  const gathering = createGathering(apartMilliseconds);
   let failure: string | undefined;
   /** Of the frames that could not be written last: there must be room for as many before all is well. */
   let failedBytes = 0;
 
   async function run(): Promise<void> {
-    // One turn of the event loop lets every connection that has something to say join the transaction.
-    await new Promise((resolve) => setImmediate(resolve));
     while (queue.length > 0 || deletions.length > 0) {
+      await gathering.turn();
       const due = deletions;
       deletions = [];
       for (const remove of due) await remove();
@@ -61,6 +66,7 @@ export function createWriter(parts: WriterParts): Writer {
     const batch = queue.slice(0, end);
     queue = queue.slice(end);
     queuedBytes -= bytes;
+    if (queue.length > 0) gathering.hurry();
     return batch;
   }
 
@@ -139,6 +145,7 @@ export function createWriter(parts: WriterParts): Writer {
       const ofOne = (bytesOf.get(operation.source) ?? 0) + bytes;
       bytesOf.set(operation.source, ofOne);
       if (ofOne > mostBytesOfOne) operation.source.wait();
+      if (isAwaited(operation) || queuedBytes > worthwhileBytes) gathering.hurry();
       running ??= run();
       return true;
     },
@@ -146,11 +153,15 @@ export function createWriter(parts: WriterParts): Writer {
       return new Promise((resolve, reject) => {
         // Between two transactions, as records and numbers of runs change with it.
         deletions.push(() => remove(runId).then(resolve, reject));
+        gathering.hurry();
         running ??= run();
       });
     },
     async drain() {
-      while (running !== undefined) await running;
+      while (running !== undefined) {
+        gathering.hurry();
+        await running;
+      }
     },
     async trouble() {
       if (failure === undefined) return undefined;
@@ -163,6 +174,11 @@ export function createWriter(parts: WriterParts): Writer {
       return failure;
     },
   };
+}
+
+/** Trainers wait for the answer to a hello and to a bye, viewers for the news of a silence; nobody stops for that of a frame. */
+function isAwaited({ kind }: Operation): boolean {
+  return kind !== 'frame' && kind !== 'declare';
 }
 
 function sizeOf(operation: Operation): number {

@@ -140,6 +140,29 @@ export interface DecodedFrame {
  * @throws OutlierscopeError naming what is wrong: kind, version, length, or a sequence, step or time out of range.
  */
 export function decodeFrame(bytes: Uint8Array): DecodedFrame {
+  const header = readHeader(bytes);
+  // Not `bytes.slice`: a Buffer of Node shares its memory with what its slice gives.
+  return layOver(new Uint8Array(bytes.subarray(0, header.bytes)), header);
+}
+
+/**
+ * Decodes a frame whose arrays lie in the message itself: neither may be changed from then on. A message that does not begin at a
+ * multiple of 8 in its buffer is copied, as typed arrays cannot lie on it.
+ * @throws OutlierscopeError as `decodeFrame`
+ */
+export function viewFrame(bytes: Uint8Array): DecodedFrame {
+  return bytes.byteOffset % 8 === 0 ? layOver(bytes, readHeader(bytes)) : decodeFrame(bytes);
+}
+
+interface Header extends Pick<Frame, 'sequence' | 'step' | 'time'> {
+  /** Where the arrays begin. */
+  readonly start: number;
+  readonly shape: FrameShape;
+  /** Of the whole frame. */
+  readonly bytes: number;
+}
+
+function readHeader(bytes: Uint8Array): Header {
   if (bytes.byteLength < headerBytes)
     throw malformed(`${bytes.byteLength} bytes are fewer than its header of ${headerBytes}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -157,16 +180,27 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
   const expected = frameBytes(shape) - headerBytes + start;
   if (bytes.byteLength < expected)
     throw malformed(`${bytes.byteLength} bytes are fewer than the ${expected} that its header asks for`);
-  // Not `bytes.slice`: a Buffer of Node shares its memory with what its slice gives.
-  const { buffer } = new Uint8Array(bytes.subarray(0, expected));
-  const valuesAt = start + 8 * shape.scalars;
-  const indicesAt = valuesAt + 4 * shape.sites * shape.metrics;
-  const neurons = shape.sites * shape.topNeurons;
-  const frame: Frame = {
+  return {
+    start,
+    shape,
+    bytes: expected,
     sequence: count('sequence', view.getFloat64(sequenceOffset, true)),
     step: count('step', view.getFloat64(24, true)),
     time: moment(view.getFloat64(32, true)),
-    scalars: new Float64Array(buffer, start, shape.scalars),
+  };
+}
+
+/** The arrays of a frame over its bytes. */
+function layOver({ buffer, byteOffset }: Uint8Array, { start, shape, sequence, step, time }: Header): DecodedFrame {
+  const scalarsAt = byteOffset + start;
+  const valuesAt = scalarsAt + 8 * shape.scalars;
+  const indicesAt = valuesAt + 4 * shape.sites * shape.metrics;
+  const neurons = shape.sites * shape.topNeurons;
+  const frame: Frame = {
+    sequence,
+    step,
+    time,
+    scalars: new Float64Array(buffer, scalarsAt, shape.scalars),
     values: new Float32Array(buffer, valuesAt, shape.sites * shape.metrics),
     topNeurons: {
       count: shape.topNeurons,

@@ -2,13 +2,16 @@
 import Database from 'libsql';
 import { messageOf, OutlierscopeError } from '../../src/errors.ts';
 
+/** A transaction's pages and the indexes of active runs: with SQLite's 2 MB it read its own pages back from the log. */
+const cacheKib = 32 * 1024;
+
 /** The connection that writes: write-ahead log, every commit synced to the disk. */
 export function openForWriting(path: string): Database.Database {
   const database = new Database(path, { timeout: 5000 });
   // Page size and vacuuming take effect before the first table only; all else belongs to the connection.
   database.exec(
     `PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-     PRAGMA foreign_keys = ON`,
+     PRAGMA foreign_keys = ON; PRAGMA cache_size = -${cacheKib}`,
   );
   return database;
 }

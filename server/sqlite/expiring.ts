@@ -11,6 +11,12 @@ const freePages = 256;
 export interface Expiring {
   /** Looks again at a run, or at every run. */
   check(run?: number): void;
+  /** A run was hidden: all of it is to go. */
+  remove(run: number): void;
+  /** Whether there is something to look at or to delete. */
+  due(): boolean;
+  /** After a transaction that failed: what was taken for done is not. */
+  recount(): void;
   /** Deletes one piece, in the transaction of the caller. The frames that retention deleted, or undefined when nothing was to do. */
   step(now: number): number | undefined;
   /** Gives free pages at the end of the file back, outside transactions; false when there are few. */
@@ -32,7 +38,7 @@ export function createExpiring(database: Database.Database, retention: Retention
     ),
     deleteFrames: database.prepare('DELETE FROM frames WHERE run = ? AND sequence <= ?'),
     setExpired: database.prepare('UPDATE runs SET expired = ?, expired_frames = expired_frames + ? WHERE number = ?'),
-    deletedRun: database.prepare('SELECT number FROM runs WHERE deleted = 1 LIMIT 1'),
+    deletedRuns: database.prepare('SELECT number FROM runs WHERE deleted = 1'),
     someFrames: database.prepare(
       `DELETE FROM frames WHERE rowid IN (SELECT rowid FROM frames WHERE run = ? LIMIT ${pieceRows})`,
     ),
@@ -49,6 +55,8 @@ export function createExpiring(database: Database.Database, retention: Retention
   const shrinks = (statements.mode.all()[0] as { auto_vacuum: number }).auto_vacuum === 2;
   const limited = retention.age !== undefined || retention.bytes !== undefined;
   const toCheck = new Set<number>();
+  /** Runs that were deleted and are not gone yet. Kept here: to look for them in the database would be to read every run. */
+  const deleted = new Set<number>();
 
   function expireOldest(run: number, now: number): number | undefined {
     const oldest = statements.oldest.all(run)[0] as
@@ -73,18 +81,29 @@ export function createExpiring(database: Database.Database, retention: Retention
     if (statements.someRollups.run(run).changes > 0) return;
     statements.deleteBuckets.run(run);
     statements.deleteRun.run(run);
+    deleted.delete(run);
   }
 
+  function recount(): void {
+    deleted.clear();
+    for (const { number } of statements.deletedRuns.all() as { number: number }[]) deleted.add(number);
+  }
+
+  recount();
   return {
+    remove(run) {
+      deleted.add(run);
+    },
+    due: () => deleted.size > 0 || toCheck.size > 0,
+    recount,
     check(run) {
       if (!limited) return;
       if (run !== undefined) toCheck.add(run);
       else for (const { number } of statements.runs.all() as { number: number }[]) toCheck.add(number);
     },
     step(now) {
-      const deleted = statements.deletedRun.all()[0] as { number: number } | undefined;
-      if (deleted !== undefined) {
-        removeSome(deleted.number);
+      for (const run of deleted) {
+        removeSome(run);
         return 0;
       }
       for (const run of toCheck) {

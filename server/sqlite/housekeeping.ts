@@ -10,7 +10,7 @@ export interface Housekeeping {
   /** A batch was written: frames by run number. */
   stored(frames: ReadonlyMap<number, number>): void;
   /** A run was hidden. */
-  deleted(): void;
+  deleted(run: number): void;
   close(): void;
 }
 
@@ -73,6 +73,7 @@ export function createHousekeeping(
     } catch (error) {
       observer.troubled(error instanceof Error ? error : new Error(messageOf(error)));
       rolling.recount();
+      expiring.recount();
       scheduled = setTimeout(run, retryMilliseconds);
     }
   }
@@ -95,9 +96,14 @@ export function createHousekeeping(
         rolling.stored(run, count);
         pieces += count / framesOfPiece;
       }
+      // Most transactions of trainers that send now and then give nothing to do, and should cost nothing here.
+      if (rolling.due() || expiring.due()) schedule();
+      else pieces = 0;
+    },
+    deleted(run) {
+      expiring.remove(run);
       schedule();
     },
-    deleted: schedule,
     close() {
       open = false;
       clearInterval(sweep);

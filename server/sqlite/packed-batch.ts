@@ -1,5 +1,5 @@
 /** A batch in the form in which it goes to the thread that writes: few objects, and all frames in one buffer that changes hands. */
-import type { RunProgress, RunRecord } from '../run-record.ts';
+import type { RunRecord } from '../run-record.ts';
 import type { Batch } from '../store.ts';
 
 export interface PackedBatch {
@@ -12,7 +12,8 @@ interface PackedRun {
   readonly id: string;
   /** JSON; undefined while it is as it was last written. */
   readonly description: string | undefined;
-  readonly progress: RunProgress;
+  /** JSON. */
+  readonly progress: string;
 }
 
 /** The i-th frame is `bytes` from `ends[i - 1]` to `ends[i]`. */
@@ -48,7 +49,7 @@ export function packBatch(
     runs: runs.map(({ id, description, progress }) => ({
       id,
       description: written.get(id) === description ? undefined : JSON.stringify(description),
-      progress,
+      progress: JSON.stringify(progress),
     })),
     frames: packed,
     alerts: alerts.map((alert) => ({ id: alert.id, runId: alert.runId, alert: JSON.stringify(alert) })),

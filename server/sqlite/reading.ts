@@ -57,7 +57,9 @@ export interface Reading {
 export function createReading(database: Database.Database): Reading {
   const statements = {
     numberOf: database.prepare('SELECT number FROM runs WHERE id = ?'),
-    runs: database.prepare('SELECT id, description, progress FROM runs WHERE deleted = 0 ORDER BY number'),
+    runs: database.prepare(
+      'SELECT id, description, progress FROM runs JOIN descriptions ON run = number WHERE deleted = 0 ORDER BY number',
+    ),
     latestFrame: database.prepare('SELECT bytes FROM frames WHERE run = ? ORDER BY sequence DESC LIMIT 1'),
     frameAt: database.prepare(
       'SELECT bytes FROM frames WHERE run = ? AND step <= ? ORDER BY step DESC, sequence DESC LIMIT 1',

@@ -3,7 +3,7 @@
  * written with the buckets: after a crash, or for a run of an earlier version, the work goes on where it stood.
  */
 import type Database from 'libsql';
-import { decodeFrame, type Frame } from '../../src/frame.ts';
+import { type Frame, viewFrame } from '../../src/frame.ts';
 import { decodeRollup, encodeRollup, mergeRollups, type Rollup, rollUp } from '../rollup.ts';
 
 /** Frames of a bucket of level 1. */
@@ -29,7 +29,8 @@ export interface Rolling {
   flush(): void;
   /** After a transaction that failed: what was counted as done is not. */
   recount(): void;
-  forget(run: number): void;
+  /** Whether there is something to build. */
+  due(): boolean;
 }
 
 export function createRolling(database: Database.Database): Rolling {
@@ -38,7 +39,9 @@ export function createRolling(database: Database.Database): Rolling {
       `SELECT number AS run, (SELECT count(*) FROM frames WHERE run = number AND sequence > rolled_up) AS frames
        FROM runs WHERE deleted = 0`,
     ),
-    run: database.prepare('SELECT description, rolled_up FROM runs WHERE number = ? AND deleted = 0'),
+    run: database.prepare(
+      'SELECT description, rolled_up FROM runs JOIN descriptions ON run = number WHERE number = ? AND deleted = 0',
+    ),
     next: database.prepare(
       'SELECT sequence, bytes FROM frames WHERE run = ? AND sequence > ? ORDER BY sequence LIMIT ?',
     ),
@@ -95,7 +98,7 @@ export function createRolling(database: Database.Database): Rolling {
       const rows = statements.next.all(run, after, limit) as { sequence: number; bytes: ArrayBuffer }[];
       for (const row of rows) {
         if (bytes >= bucketBytes) break;
-        frames.push(decodeFrame(new Uint8Array(row.bytes)).frame);
+        frames.push(viewFrame(new Uint8Array(row.bytes)).frame);
         bytes += row.bytes.byteLength;
         after = row.sequence;
       }
@@ -152,7 +155,10 @@ export function createRolling(database: Database.Database): Rolling {
   /** Builds what there is, up to so many; false when that is nothing. */
   function buildTogether(run: number, now: number): boolean {
     const row = statements.run.all(run)[0] as { description: string; rolled_up: number } | undefined;
-    if (row === undefined) return false; // deleted meanwhile
+    if (row === undefined) {
+      waiting.delete(run); // deleted meanwhile
+      return false;
+    }
     const { metrics } = JSON.parse(row.description) as { metrics: readonly string[] };
     let built = 0;
     for (let above = row.rolled_up; built < togetherBuckets; built++) {
@@ -180,9 +186,6 @@ export function createRolling(database: Database.Database): Rolling {
     },
     flush,
     recount,
-    forget(run) {
-      waiting.delete(run);
-      ready.delete(run);
-    },
+    due: () => ready.size > 0,
   };
 }

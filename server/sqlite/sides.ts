@@ -33,7 +33,8 @@ export function createWriterSide(database: Database.Database, retention: Retenti
     },
     probe: (bytes: number): void => writing.probe(bytes),
     deleteRun(runId: string): void {
-      if (writing.hideRun(runId)) housekeeping.deleted();
+      const run = writing.hideRun(runId);
+      if (run !== undefined) housekeeping.deleted(run);
     },
     close(): void {
       housekeeping.close();

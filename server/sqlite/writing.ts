@@ -7,15 +7,18 @@ export interface Writing {
   /** Writes a batch or nothing; returns the numbers of the runs that got frames, with how many. */
   commit(batch: PackedBatch): ReadonlyMap<number, number>;
   probe(bytes: number): void;
-  /** Hides a run from readers and lets go of its id; its frames are for the housekeeper. False for a run that is not there. */
-  hideRun(runId: string): boolean;
+  /** Hides a run from readers and lets go of its id; its frames are for the housekeeper. Its number, if it is there. */
+  hideRun(runId: string): number | undefined;
 }
 
 export function createWriting(database: Database.Database): Writing {
   const statements = {
     putRun: database.prepare(
-      `INSERT INTO runs (id, description, progress) VALUES (?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET description = excluded.description, progress = excluded.progress`,
+      'INSERT INTO runs (id, progress) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET progress = excluded.progress',
+    ),
+    putDescription: database.prepare(
+      `INSERT INTO descriptions SELECT number, ?2 FROM runs WHERE id = ?1
+       ON CONFLICT (run) DO UPDATE SET description = excluded.description`,
     ),
     putProgress: database.prepare('UPDATE runs SET progress = ? WHERE id = ?'),
     numberOf: database.prepare('SELECT number FROM runs WHERE id = ?'),
@@ -44,8 +47,10 @@ export function createWriting(database: Database.Database): Writing {
 
   function write({ runs, frames, alerts }: PackedBatch): Map<string, number> {
     for (const { id, description, progress } of runs) {
-      if (description !== undefined) statements.putRun.run(id, description, JSON.stringify(progress));
-      else if (statements.putProgress.run(JSON.stringify(progress), id).changes === 0)
+      if (description !== undefined) {
+        statements.putRun.run(id, progress);
+        statements.putDescription.run(id, description);
+      } else if (statements.putProgress.run(progress, id).changes === 0)
         throw new Error(`run ${id} is not in the store`);
     }
     const found = new Map<string, number>();
@@ -85,13 +90,13 @@ export function createWriting(database: Database.Database): Writing {
     hideRun(runId) {
       return guarded('deleting a run', () => {
         const number = find(runId);
-        if (number === undefined) return false;
+        if (number === undefined) return undefined;
         inTransaction(database, () => {
           statements.deleteAlerts.run(number);
           statements.hide.run(number);
         });
         numbers.delete(runId);
-        return true;
+        return number;
       });
     },
   };

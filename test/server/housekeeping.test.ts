@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openReadOnlyStore } from '../../server/read-only-store.ts';
 import { afterFrame, afterHello, type RunRecord } from '../../server/run-record.ts';
 import type { Series } from '../../server/series.ts';
 import { openSqliteStore } from '../../server/sqlite-store.ts';
@@ -114,7 +115,24 @@ describe('roll-ups', () => {
 describe('a database of schema version 1', () => {
   test('keeps its runs, frames and alerts, and gets roll-ups', async () => {
     writeVersion1();
+    // As `export` and `verify` would read it before and after a server of this version brings it up.
+    const described = async (): Promise<unknown[]> => {
+      const reader = openReadOnlyStore(path);
+      const found = (await reader.runs()).map(({ id, description }) => [id, description.sites.length]);
+      await reader.close();
+      return found;
+    };
+    const before = await described();
+    expect(before).toEqual([
+      ['old', helloOf('old').sites.length],
+      ['older', helloOf('older').sites.length],
+    ]);
     open();
+    expect(await described()).toEqual(before);
+    expect((await store.runs()).map(({ description }) => description.sites)).toEqual([
+      helloOf('old').sites,
+      helloOf('older').sites,
+    ]);
     expect((await store.runs()).map(({ id, progress }) => [id, progress.lastSequence])).toEqual([
       ['old', 299],
       ['older', -1],
