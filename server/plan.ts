@@ -115,6 +115,7 @@ export function planBatch(operations: readonly Operation[], { runs, rules, healt
     frames.push({ runId: record.id, sequence: frame.sequence, step: frame.step, bytes });
     alerts.push(...after.transitions);
     effects.push(() => {
+      runs.observe(after.record, frame);
       audience.frameStored(after.record, frame);
       for (const alert of after.transitions) {
         health.alerts.inc({ rule: alert.rule, state: alert.state });

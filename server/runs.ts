@@ -19,8 +19,10 @@ export interface RunRegistry {
   newestFirst(): RunRecord[];
   /** Runs that are connected, or were within the grace time. Forgets the frames of the others. */
   exposed(): LiveRun[];
-  /** Takes the record over, and the frame where it brings one: every one of them, for the peaks. */
+  /** Takes the record over, and its latest frame where there is a new one. */
   adopt(record: RunRecord, latest?: Frame): void;
+  /** Takes every frame into the run's peaks; keeps nothing of it. */
+  observe(record: RunRecord, frame: Frame): void;
   /** The run is deleted. */
   forget(id: string): void;
 }
@@ -41,7 +43,12 @@ export async function restoreRuns(
   if (changed.length > 0) await store.commit({ runs: changed, frames: [], alerts: [] });
   const registry = createRunRegistry(graceMilliseconds, now, peakMilliseconds);
   for (const record of records) registry.adopt(record);
-  for (const { record } of registry.exposed()) registry.adopt(record, (await store.latestFrame(record.id))?.frame);
+  for (const { record } of registry.exposed()) {
+    const latest = await store.latestFrame(record.id);
+    if (latest === undefined) continue;
+    registry.adopt(record, latest.frame);
+    registry.observe(record, latest.frame);
+  }
   return registry;
 }
 
@@ -70,13 +77,14 @@ export function createRunRegistry(
     },
     adopt(record, latest) {
       const known = runs.get(record.id);
-      if (latest === undefined) {
-        runs.set(record.id, { record, latest: known?.latest, peaks: known?.peaks });
-        return;
-      }
-      const peaks = known?.peaks ?? createPeaks(peakMilliseconds);
-      peaks.observe(record.description, latest, record.progress.lastFrameAt ?? now());
-      runs.set(record.id, { record, latest, peaks });
+      runs.set(record.id, { record, latest: latest ?? known?.latest, peaks: known?.peaks });
+    },
+    observe(record, frame) {
+      const known = runs.get(record.id);
+      if (known === undefined) return;
+      const peaks = known.peaks ?? createPeaks(peakMilliseconds);
+      peaks.observe(record.description, frame, record.progress.lastFrameAt ?? now());
+      if (known.peaks === undefined) runs.set(record.id, { ...known, peaks });
     },
     forget(id) {
       runs.delete(id);

@@ -27,7 +27,9 @@ function adopt(id: string, sequence: number, value: number): void {
   const sites = Array.from({ length: 1000 }, (_, index) => site(`site ${index}`));
   const record = registry.get(id) ?? afterHello(undefined, helloOf(id, { sites }), now);
   const frame = frameOf(sequence, { values: sites.flatMap(() => [value, value]) });
-  registry.adopt(afterFrame(record, frame, [], now)?.record ?? record, frame);
+  const next = afterFrame(record, frame, [], now)?.record ?? record;
+  registry.adopt(next, frame);
+  registry.observe(next, frame);
 }
 
 const whole: Wanted = { format: 'text', encoding: 'identity', runs: undefined, metrics: undefined };
