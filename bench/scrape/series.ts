@@ -28,7 +28,9 @@ export async function createLiveSeries(random: () => number): Promise<LiveSeries
         if (record === undefined) throw new Error(`run ${runId} is gone`);
         const frame = frameOf(sequence, random);
         const after = afterFrame(record, frame, [], Date.now());
-        if (after !== undefined) registry.adopt(after.record, frame);
+        if (after === undefined) continue;
+        registry.adopt(after.record, frame);
+        registry.observe(after.record, frame);
       }
       sequence += 1;
     },
