@@ -14,6 +14,7 @@ import { createListener } from './listener.ts';
 import { createLive } from './live.ts';
 import { resolveOptions, resolveTokens, type ServerOptions } from './options.ts';
 import type { Audience } from './plan.ts';
+import { type RemoteWrite, startRemoteWrite } from './remote-write/remote-write.ts';
 import { createRoutes } from './routes.ts';
 import { createRunAdmission } from './run-limits.ts';
 import { restoreRuns } from './runs.ts';
@@ -26,6 +27,7 @@ export { defaultRules } from '../src/rules.ts';
 export type { AccessToken, Scope } from './access/tokens.ts';
 export type { ServerLimits } from './limits.ts';
 export type { ServerOptions, TlsFiles } from './options.ts';
+export type { RemoteWriteEndpoint } from './remote-write/options.ts';
 
 export interface RunningServer {
   /** Address of the page, such as `http://127.0.0.1:9877`; trainers use it with `ws` for `http`. */
@@ -74,19 +76,38 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       },
     },
   });
+  let remoteWrite: RemoteWrite | undefined;
   try {
     const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now);
     const gate = createGate({ tokens, limits, isTrustedProxy });
     const admission = createAdmission({ limits, isTrustedProxy, health });
     const live = createLive(limits, health);
+    remoteWrite = startRemoteWrite({
+      endpoints: resolved.remoteWrite,
+      path: database,
+      store,
+      graceMilliseconds: finishedGraceSeconds * 1000,
+      registry: health.registry,
+      faulted: () => health.faults.inc(),
+    });
+    const { runChanged, frameStored, runDeleted } = remoteWrite;
     const audience: Audience = {
-      runChanged: live.runChanged,
-      frameStored: live.frameStored,
+      runChanged(record) {
+        live.runChanged(record);
+        runChanged(record);
+      },
+      frameStored(record, frame) {
+        live.frameStored(record, frame);
+        frameStored(record);
+      },
       alertChanged(alert) {
         ingest.sendAlert(alert);
         live.alertChanged(alert);
       },
-      runDeleted: live.runDeleted,
+      runDeleted(runId) {
+        live.runDeleted(runId);
+        runDeleted(runId);
+      },
     };
     const writer = createWriter({ store, runs, rules, health, audience, now });
     const admitRun = createRunAdmission(runs, limits);
@@ -120,6 +141,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       await closed;
       clearTimeout(impatient);
       await writer.drain();
+      await remoteWrite?.close();
       await store.close();
     };
 
@@ -142,6 +164,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       close: () => (stopped ??= stop()),
     };
   } catch (error) {
+    await remoteWrite?.close();
     await store.close();
     throw error;
   }

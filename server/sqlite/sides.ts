@@ -1,8 +1,10 @@
 /** The two sides of the database as sets of methods: each in a thread of its own, or both in line for `:memory:`. */
 import type Database from 'libsql';
+import type { Cursor } from '../remote-write/cursor.ts';
 import { readSeries } from '../series.ts';
 import type { Retention, SeriesRequest, StepRange, StoreObserver } from '../store.ts';
 import { guarded } from './database.ts';
+import { createForwarded } from './forwarded.ts';
 import { createHousekeeping } from './housekeeping.ts';
 import type { PackedBatch } from './packed-batch.ts';
 import { createReading, type FramePage, type PageRequest } from './reading.ts';
@@ -13,11 +15,13 @@ export type ReaderSide = ReturnType<typeof createReaderSide>;
 
 export function createWriterSide(database: Database.Database, retention: Retention, observer: StoreObserver) {
   const writing = createWriting(database);
+  const forwarded = createForwarded(database);
   const housekeeping = createHousekeeping(database, { retention, observer, now: Date.now });
   return {
     commit(batch: PackedBatch): void {
       housekeeping.stored(writing.commit(batch));
     },
+    forwarded: (endpoint: string, cursors: readonly Cursor[]): void => forwarded.put(endpoint, cursors),
     probe: (bytes: number): void => writing.probe(bytes),
     deleteRun(runId: string): void {
       if (writing.hideRun(runId)) housekeeping.deleted();

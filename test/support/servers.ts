@@ -15,6 +15,10 @@ export interface TestServer {
   readonly process: RunningProcess;
   /** Where it keeps its files. */
   readonly folder: string;
+  /** Ends it by a signal; its folder stays. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** After `end`: the same server again, at the same address. */
+  restart(): Promise<void>;
   /** Ends the server and removes its folder. */
   stop(): Promise<void>;
 }
@@ -158,15 +162,24 @@ async function startServer(
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
     const args = await argsFor(folder, address);
-    const child = await startProcess({
-      name,
-      command: path,
-      args,
-      env: environment,
-      cwd: folder,
-      readyUrl: `${url}${readyPath}`,
-    });
-    return { url, address, process: child, folder, stop: () => child.stop().then(remove) };
+    const start = (): Promise<RunningProcess> =>
+      startProcess({ name, command: path, args, env: environment, cwd: folder, readyUrl: `${url}${readyPath}` });
+    const first = await start();
+    let child = first;
+    return {
+      url,
+      address,
+      process: first,
+      folder,
+      async end(signal) {
+        process.kill(child.pid, signal);
+        await child.exited;
+      },
+      async restart() {
+        child = await start();
+      },
+      stop: () => child.stop().then(remove),
+    };
   } catch (error) {
     await remove();
     throw error;
