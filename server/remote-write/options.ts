@@ -17,7 +17,7 @@ export interface RemoteWriteEndpoint {
   readonly externalLabels?: Readonly<Record<string, string>>;
   /** Connections at once. One run is never on two of them, so that its samples stay in order. @default 4 */
   readonly shards?: number;
-  /** Samples of a request, about. @default 5000 */
+  /** Samples of a request, about. @default 2000 */
   readonly batchSamples?: number;
   /** Longest wait for an answer. @default 30 */
   readonly timeoutSeconds?: number;
@@ -61,7 +61,7 @@ export const endpointSchema = z
     passwordFile: z.string().min(1).optional(),
     externalLabels: externalLabels.default({}),
     shards: z.number().int().min(1).max(64).default(4),
-    batchSamples: z.number().int().min(1).max(100_000).default(5000),
+    batchSamples: z.number().int().min(1).max(100_000).default(2000),
     timeoutSeconds: z.number().positive().max(3600).default(30),
     maxRetrySeconds: z.number().min(0.1).max(3600).default(30),
   })

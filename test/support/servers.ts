@@ -15,15 +15,18 @@ export interface TestServer {
   readonly process: RunningProcess;
   /** Where it keeps its files. */
   readonly folder: string;
-  /** Ends it by a signal; its folder stays. */
-  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
-  /** After `end`: the same server again, at the same address. */
-  restart(): Promise<void>;
   /** Ends the server and removes its folder. */
   stop(): Promise<void>;
 }
 
-export interface QueryableServer extends TestServer {
+export interface RestartableServer extends TestServer {
+  /** Ends it by a signal; its folder stays. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** After `end`: the same server again, at the same address. */
+  restart(): Promise<void>;
+}
+
+export interface QueryableServer extends RestartableServer {
   /** An instant query; the vector's samples. */
   query(promql: string): Promise<Sample[]>;
 }
@@ -154,7 +157,7 @@ async function startServer(
   name: ComponentName,
   readyPath: string,
   argsFor: (folder: string, address: string) => Promise<string[]>,
-): Promise<TestServer> {
+): Promise<RestartableServer> {
   const { path, environment } = mustFindComponent(name);
   const folder = await mkdtemp(join(tmpdir(), `outlierscope-${name}-`));
   const address = `127.0.0.1:${await freePort()}`;

@@ -1,4 +1,5 @@
 /** What a receiver has, and what it should have: both as lists of samples by series, made apart from the code under test. */
+import { expect } from 'vitest';
 import { siteMetric } from '../../../src/catalogue.ts';
 import { type Frame, isMeasured } from '../../../src/frame.ts';
 import type { Hello } from '../../../src/messages.ts';
@@ -47,7 +48,7 @@ export const receivers = {
         const lines = (await response.text()).split('\n').filter((line) => line !== '');
         const samples: Samples = {};
         for (const line of lines) {
-          const { metric, values, timestamps } = JSON.parse(line) as {
+          const { metric, values, timestamps } = JSON.parse(quoted(line)) as {
             metric: Record<string, string>;
             values: (number | string | null)[];
             timestamps: number[];
@@ -97,6 +98,28 @@ export function samplesOfFrames(
     }
   }
   return samples;
+}
+
+/** VictoriaMetrics writes infinities as no JSON does. */
+function quoted(line: string): string {
+  return line.replace(/(?<=[[,])([+-]?)Inf(?=[,\]])/g, '"$1Infinity"');
+}
+
+/** Whether both have the same series with the same times, and values that are the same but for so much of themselves. */
+export function expectSame(found: Samples, expected: Samples, tolerance = 1e-9): void {
+  expect(Object.keys(found).toSorted()).toEqual(Object.keys(expected).toSorted());
+  for (const [key, samples] of Object.entries(expected)) {
+    const read = found[key] ?? [];
+    expect(
+      read.map(([time]) => time),
+      key,
+    ).toEqual(samples.map(([time]) => time));
+    for (const [index, [time, value]] of samples.entries()) {
+      const other = read[index]?.[1] as number;
+      const close = Object.is(other, value) || Math.abs(other - value) <= tolerance * Math.abs(value);
+      if (!close) expect.fail(`${key} at ${time}: ${other} instead of ${value}`);
+    }
+  }
 }
 
 export function countOf(samples: Samples): number {
