@@ -62,7 +62,9 @@ describe('statistics of benchmarks', () => {
 describe('npm run bench', () => {
   test('without a name lists the benchmarks', async () => {
     const { stdout } = await run();
-    expect(stdout).toMatch(/overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet/);
+    expect(stdout).toMatch(
+      /overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet.*\n.*remote-write/,
+    );
   });
 
   test('with a name that there is not says so', async () => {
@@ -79,6 +81,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['memory', ['ratio']],
     ['ingest', ['ratio_victoriametrics', 'ratio_pushgateway']],
     ['isolation', ['worst_ratio']],
+    ['remote-write', ['ratio_vmagent']],
     ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
   ])(
     '%s prints one line of JSON with its figures',
