@@ -39,14 +39,15 @@ const urlSchema = z.string().superRefine((text, context) => {
 });
 
 const externalLabels = z
-  .record(
-    z
-      .string()
-      .regex(/^(?!__)[A-Za-z_][A-Za-z0-9_]*$/, 'letters, digits and underscores only, not two underscores first')
-      .refine((name) => !ownLabels.includes(name), `must be none of ${ownLabels.join(', ')}`),
-    z.string().min(1).max(1024),
-  )
-  .readonly();
+  .record(z.string(), z.string().min(1).max(1024))
+  .readonly()
+  .superRefine((labels, context) => {
+    for (const name of Object.keys(labels)) {
+      if (ownLabels.includes(name)) context.addIssue(`${name} must be none of ${ownLabels.join(', ')}`);
+      else if (!/^(?!__)[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        context.addIssue(`${JSON.stringify(name)}: letters, digits and underscores only, not two underscores first`);
+    }
+  });
 
 export const endpointSchema = z
   .strictObject({

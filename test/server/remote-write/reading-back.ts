@@ -37,7 +37,8 @@ export const receivers = {
     };
   },
   async 'victoria-metrics'(): Promise<Receiver> {
-    const server = await startVictoriaMetrics();
+    // One that is not done with its connections in time ends without writing down what it acknowledged.
+    const server = await startVictoriaMetrics({ flags: ['-http.maxGracefulShutdownDuration=4s'] });
     return {
       ...server,
       writeUrl: `${server.url}/api/v1/write`,
