@@ -104,8 +104,7 @@ export function createForwarder(parts: ForwarderParts): Forwarder {
       const share = shareOf(run, endpoint.batchSamples - samples);
       if (share === undefined) continue;
       shares.push(share);
-      const { part } = share;
-      samples += Math.max(1, part.frames.length) * (part.series.values.length + part.series.scalars.length + 2);
+      samples += samplesOf(share.part);
     }
     return shares;
   }
@@ -154,11 +153,11 @@ export function createForwarder(parts: ForwarderParts): Forwarder {
       for (const { run } of clamped) saver.save(run.cursor);
       await saver.settled();
     }
-    for (const _ of pack(
-      shares.map(({ part }) => part),
-      encoder,
-      endpoint.batchSamples,
-    )) {
+    // A little more than a batch is better sent at once than as a batch and a crumb.
+    const total = shares.reduce((samples, { part }) => samples + samplesOf(part), 0);
+    const most = total <= 1.5 * endpoint.batchSamples ? Number.POSITIVE_INFINITY : endpoint.batchSamples;
+    const outgoing = shares.map(({ part }) => part);
+    for (const _ of pack(outgoing, encoder, most)) {
       await deliver(encoder.bytes, encoder.samples, signal);
       encoder.clear();
     }
@@ -205,4 +204,9 @@ export function createForwarder(parts: ForwarderParts): Forwarder {
       await saver.settled().catch(() => undefined);
     },
   };
+}
+
+/** At most: what was not measured is not sent. */
+function samplesOf({ frames, series }: Part): number {
+  return Math.max(1, frames.length) * (series.values.length + series.scalars.length + 2);
 }
