@@ -6,6 +6,7 @@ import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
 import { metrics } from './metrics.ts';
 import { overhead } from './overhead.ts';
+import { remoteWrite } from './remote-write.ts';
 import { scrape } from './scrape.ts';
 import type { Bench, Setting } from './support/bench.ts';
 import { startNative } from './support/built.ts';
@@ -13,7 +14,7 @@ import { describeMachine } from './support/machine.ts';
 import { asJson, asText } from './support/report.ts';
 import { wire } from './wire.ts';
 
-const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation, wire, fleet, scrape];
+const benches: readonly Bench[] = [overhead, metrics, memory, ingest, isolation, wire, fleet, scrape, remoteWrite];
 
 const { values: flags, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
@@ -24,7 +25,7 @@ const bench = benches.find((each) => each.name === name);
 if (bench !== undefined && positionals.length === 1) {
   await run(bench, flags.quick ? 'quick' : 'full');
 } else {
-  const names = benches.map((each) => `  ${each.name.padEnd(10)}${each.description}`);
+  const names = benches.map((each) => `  ${each.name.padEnd(14)}${each.description}`);
   const usage = ['npm run bench -- NAME [--json] [--quick]', ...names].join('\n');
   if (name !== undefined) console.error(`There is no benchmark '${positionals.join(' ')}'.`);
   (name === undefined ? console.log : console.error)(usage);

@@ -18,6 +18,7 @@ import { createListener } from './listener.ts';
 import { createLive } from './live.ts';
 import { resolveOptions, resolveRules, resolveTokens, type ServerOptions } from './options.ts';
 import type { Audience } from './plan.ts';
+import { type RemoteWrite, startRemoteWrite } from './remote-write/remote-write.ts';
 import { createRoutes } from './routes.ts';
 import { createRunAdmission } from './run-limits.ts';
 import { restoreRuns } from './runs.ts';
@@ -29,6 +30,7 @@ export { defaultRules } from '../src/rules.ts';
 export type { AccessToken, Scope } from './access/tokens.ts';
 export type { ServerLimits } from './limits.ts';
 export type { ServerOptions, TlsFiles } from './options.ts';
+export type { RemoteWriteEndpoint } from './remote-write/options.ts';
 export type { Rule, Severity };
 
 export interface RunningServer {
@@ -81,20 +83,34 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       },
     },
   });
+  let remoteWrite: RemoteWrite | undefined;
   try {
     const { finishedGraceSeconds, kurtosisWindowSeconds } = resolved;
     const runs = await restoreRuns(store, finishedGraceSeconds * 1000, now, kurtosisWindowSeconds * 1000);
     const gate = createGate({ tokens, limits, isTrustedProxy });
     const admission = createAdmission({ limits, isTrustedProxy, health });
     const live = createLive(limits, health);
+    remoteWrite = startRemoteWrite({
+      endpoints: resolved.remoteWrite,
+      path: database,
+      store,
+      graceMilliseconds: finishedGraceSeconds * 1000,
+      registry: health.registry,
+      faulted: () => health.faults.inc(),
+    });
+    const { runChanged, frameStored, runDeleted } = remoteWrite;
     const groups = createGroupIndex(runs.newestFirst().reverse());
     const groupAlerts = createGroupAlerts(runs.newestFirst(), groupOf);
     const audience: Audience = {
       runChanged(record) {
         groups.adopt(record);
         live.runChanged(record);
+        runChanged(record);
       },
-      frameStored: live.frameStored,
+      frameStored(record, frame) {
+        live.frameStored(record, frame);
+        frameStored(record);
+      },
       alertChanged(alert) {
         ingest.sendAlert(alert);
         live.alertChanged(alert);
@@ -105,6 +121,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       runDeleted(runId) {
         groups.forget(runId);
         live.runDeleted(runId);
+        runDeleted(runId);
         for (const alert of groupAlerts.forget(runId)) live.groupAlertChanged(alert);
       },
     };
@@ -165,6 +182,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       await closed;
       clearTimeout(impatient);
       await writer.drain();
+      await remoteWrite?.close();
       await store.close();
     };
 
@@ -190,6 +208,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       close: () => (stopped ??= stop()),
     };
   } catch (error) {
+    await remoteWrite?.close();
     await store.close();
     throw error;
   }

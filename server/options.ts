@@ -6,6 +6,7 @@ import { isProxy } from './access/addresses.ts';
 import { isLoopback } from './access/hosts.ts';
 import { type AccessToken, scopes } from './access/tokens.ts';
 import { limitsSchema, type ServerLimits } from './limits.ts';
+import { endpointsSchema, type RemoteWriteEndpoint, type ResolvedEndpoint } from './remote-write/options.ts';
 
 export interface ServerOptions {
   /** Address to listen on. Anything but a loopback address needs `tokens`, a `token` or `insecure`. @default '127.0.0.1' */
@@ -38,6 +39,8 @@ export interface ServerOptions {
   readonly retentionDays?: number | undefined;
   /** Bytes of frames kept of each run, the newest; roll-ups stay. @default none: all */
   readonly retentionBytes?: number | undefined;
+  /** Receivers of Prometheus remote write that get every sample. @default [] */
+  readonly remoteWrite?: readonly RemoteWriteEndpoint[];
 }
 
 export interface TlsFiles {
@@ -48,10 +51,11 @@ export interface TlsFiles {
 
 type Optional = 'tls' | 'retentionDays' | 'retentionBytes';
 /** `token` has become one of `tokens`. */
-export type ResolvedOptions = Required<Omit<ServerOptions, Optional | 'token' | 'limits'>> & {
+export type ResolvedOptions = Required<Omit<ServerOptions, Optional | 'token' | 'limits' | 'remoteWrite'>> & {
   readonly [Name in Optional]: ServerOptions[Name] | undefined;
 } & {
   readonly limits: ServerLimits;
+  readonly remoteWrite: readonly ResolvedEndpoint[];
 };
 
 export const defaultPort = 9877;
@@ -124,6 +128,7 @@ const optionsSchema = z.strictObject({
   kurtosisWindowSeconds: z.number().min(1).max(86_400).default(60),
   retentionDays: z.number().positive().max(36_500).optional(),
   retentionBytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).optional(),
+  remoteWrite: endpointsSchema.default([]),
 });
 
 /**

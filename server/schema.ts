@@ -65,6 +65,19 @@ const migrations: readonly string[] = [
    ) STRICT;
    INSERT INTO descriptions SELECT number, description FROM runs;
    ALTER TABLE runs DROP COLUMN description;`,
+  // 4. How far remote write has got with each run, for each receiver: server/remote-write/cursor.ts.
+  `CREATE TABLE forwarded (
+     run INTEGER NOT NULL REFERENCES runs (number) ON DELETE CASCADE,
+     endpoint TEXT NOT NULL,      -- address of the receiver, without its query
+     sequence INTEGER NOT NULL,   -- frames up to that sequence number are with the receiver, or lost to it
+     frames INTEGER NOT NULL,     -- so many
+     time INTEGER NOT NULL,       -- of the last sample, milliseconds since 1970
+     ended INTEGER NOT NULL,      -- 1: stale markers went out after it
+     planned INTEGER NOT NULL,    -- frames up to that sequence number may have gone out with times held to the ceiling
+     ceiling INTEGER NOT NULL,    -- latest time of those, milliseconds since 1970
+     series BLOB NOT NULL,        -- which series were ever sent, a bit each: series-set.ts
+     PRIMARY KEY (run, endpoint)
+   ) STRICT, WITHOUT ROWID;`,
 ];
 
 export const schemaVersion: number = migrations.length;

@@ -103,6 +103,7 @@ function createStore(writer: SideThread, reader: SideThread, releaseOwnership: (
       await writer.call('commit', [packed], [packed.frames.bytes.buffer]);
       for (const { id, description } of batch.runs) written.set(id, description);
     },
+    forwarded: (endpoint, cursors) => writer.call('forwarded', [endpoint, cursors]),
     probe: (bytes) => writer.call('probe', [bytes]),
     async deleteRun(runId) {
       await writer.call('deleteRun', [runId]);

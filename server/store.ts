@@ -5,19 +5,22 @@
  * step (a run that went back to a checkpoint) by ascending sequence.
  * Ownership: one store object of one process owns a database; opening it a second time fails. Records and frames handed in or out
  * are never changed by either side.
- * Concurrency: one `commit` or `deleteRun` at a time (the writer sees to it); reads may overlap with it and see whole batches only,
- * and never make it wait. A long read is an async iterator of pages, so nobody waits for it.
+ * Concurrency: one `commit` or `deleteRun` at a time (the writer sees to it); `forwarded` and reads may overlap with it. Reads see whole
+ * batches only, and never make it wait. A long read is an async iterator of pages, so nobody waits for it.
  * Retention: the oldest frames of a run may go, the roll-ups that `series` reads stay. A run's latest frame stays too.
  * Errors: every method may reject with an OutlierscopeError of code `store-failed`; nothing of a rejected batch is kept.
  */
 import type { DecodedFrame } from '../src/frame.ts';
 import type { Alert } from '../src/messages.ts';
+import type { Cursor } from './remote-write/cursor.ts';
 import type { RunDescription, RunRecord } from './run-record.ts';
 import type { TimeRange } from './time-axis.ts';
 
 export interface Store {
   /** Writes everything of a batch or nothing; resolves once it survives a power cut. */
   commit(batch: Batch): Promise<void>;
+  /** Keeps how far remote write has got with these runs. It survives the end of the process, and a power cut may set it back. */
+  forwarded(endpoint: string, cursors: readonly Cursor[]): Promise<void>;
   /** Writes that many bytes and forgets them: resolves when the store takes writes again. */
   probe(bytes: number): Promise<void>;
   /** Removes a run with all that is kept of it, at once for readers; its room is given back by and by. */

@@ -1,9 +1,12 @@
 /** The process of the clients: takes jobs over IPC, one after the other, and answers each with what the server took. */
+import { compressSync } from 'snappy';
 import { seededRandom } from '../../cli/demo/batches.ts';
+import { RequestEncoder } from '../../server/remote-write/protobuf.ts';
+import { prepareSeries } from '../../server/remote-write/series.ts';
+import { afterHello } from '../../server/run-record.ts';
 import { runFrameLoad } from './frame-load.ts';
 import { type PreparedRequest, postHead, runHttpLoad } from './http-load.ts';
-import { RequestEncoder, seriesLabels } from './remote-write.ts';
-import { metrics, runIdOf, runs, samplesPerFrame, siteNameOf, timeOf, valuesOf } from './workload.ts';
+import { helloOf, metrics, runIdOf, runs, samplesPerFrame, siteNameOf, timeOf, valuesOf } from './workload.ts';
 
 export type Job = { readonly port: number; readonly milliseconds: number; readonly connections: number } & (
   | { readonly kind: 'frames'; readonly window: number }
@@ -25,7 +28,9 @@ export interface Taken {
 
 const random = seededRandom(1);
 const matrices = Array.from({ length: 32 }, () => valuesOf(random));
-const labels = Array.from({ length: runs }, (_, run) => seriesLabels('bench', run));
+const labels = Array.from({ length: runs }, (_, run) => {
+  return prepareSeries(afterHello(undefined, helloOf(runIdOf('bench', run)), 1), {}).values as readonly Uint8Array[];
+});
 const start = Date.now() - 24 * 60 * 60 * 1000;
 /** Frames that were made for remote write so far: times go on from job to job. */
 let made = 0;
@@ -57,7 +62,8 @@ function writeRequests(port: number, batch: Batch, total: number): PreparedReque
   const requests: PreparedRequest[] = [];
   let samples = 0;
   const finish = (): void => {
-    const body = encoder.take();
+    const body = compressSync(Buffer.from(encoder.bytes));
+    encoder.clear();
     const headers = ['Content-Encoding: snappy', 'Content-Type: application/x-protobuf'];
     requests.push({ bytes: [postHead('/api/v1/write', port, body.length, headers), body], samples });
     samples = 0;

@@ -1,5 +1,7 @@
 /** The frames of a run in other encodings, as those who use them would send them. Pure. */
 import { compressSync } from 'snappy';
+import { RequestEncoder } from '../../server/remote-write/protobuf.ts';
+import { labelBytes } from '../../server/remote-write/series.ts';
 import type { RunRecord } from '../../server/run-record.ts';
 import { type Frame, isMeasured } from '../../src/frame.ts';
 
@@ -58,48 +60,26 @@ export function framedBytes(payload: number): number {
   return payload + 4 + (payload < 126 ? 2 : payload < 65_536 ? 4 : 10);
 }
 
-/**
- * Prometheus remote write 1.0: snappy of WriteRequest { timeseries = 1 { labels = 1 { name = 1, value = 2 }, samples = 2 { double value = 1,
- * int64 timestamp = 2 } } }, a series for each name and site, with its samples of all these frames.
- */
+/** Prometheus remote write 1.0: a series for each name and site, with its samples of all these frames, compressed with snappy. */
 export function remoteWrite(
   runId: string,
   frames: readonly { readonly time: number; readonly samples: readonly Sample[] }[],
 ): Buffer {
-  const series = new Map<string, { readonly labels: Buffer; readonly samples: Buffer[] }>();
+  const series = new Map<
+    string,
+    { readonly labels: Uint8Array; readonly values: number[]; readonly times: number[] }
+  >();
   for (const { time, samples } of frames) {
     for (const { metric, site, value } of samples) {
       const key = `${metric} ${site}`;
-      const found = series.get(key) ?? { labels: labelsOf(runId, metric, site), samples: [] };
+      const labels = { run: runId, ...(site === null ? {} : { site }) };
+      const found = series.get(key) ?? { labels: labelBytes(`outlierscope_${metric}`, labels), values: [], times: [] };
       series.set(key, found);
-      const number = Buffer.alloc(9);
-      number[0] = 0x09;
-      number.writeDoubleLE(value, 1);
-      found.samples.push(bytesField(2, Buffer.concat([number, Buffer.of(0x10), varint(Math.round(time))])));
+      found.values.push(value);
+      found.times.push(Math.round(time));
     }
   }
-  const request = [...series.values()].map(({ labels, samples }) => bytesField(1, Buffer.concat([labels, ...samples])));
-  return compressSync(Buffer.concat(request));
-}
-
-/** Sorted by name, as the specification asks. */
-function labelsOf(runId: string, metric: string, site: string | null): Buffer {
-  const labels: [string, string][] = [
-    ['__name__', `outlierscope_${metric}`],
-    ['run', runId],
-  ];
-  if (site !== null) labels.push(['site', site]);
-  const text = (number: number, value: string): Buffer => bytesField(number, Buffer.from(value));
-  return Buffer.concat(labels.map(([name, value]) => bytesField(1, Buffer.concat([text(1, name), text(2, value)]))));
-}
-
-function bytesField(number: number, bytes: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.of((number << 3) | 2), varint(bytes.length), bytes]);
-}
-
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
-  return Buffer.of(...bytes, rest);
+  const encoder = new RequestEncoder();
+  for (const { labels, values, times } of series.values()) encoder.add(labels, values, times);
+  return compressSync(Buffer.from(encoder.bytes));
 }

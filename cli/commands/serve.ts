@@ -2,10 +2,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AccessToken, Rule, RunningServer } from '../../server/index.ts';
 import { messageOf, OutlierscopeError } from '../../src/errors.ts';
+import { addRemoteWriteFlags, endpointsOf, type RemoteWriteFlags } from '../remote-write-flags.ts';
 import { readRulesFile } from '../rules-file.ts';
 import { readTokensFile } from '../tokens-file.ts';
 
-interface Flags {
+interface Flags extends RemoteWriteFlags {
   readonly host?: string;
   readonly port?: number;
   readonly database?: string;
@@ -50,7 +51,7 @@ What each is for: docs/options.md; what is refused, and how to run behind a prox
 
 /** The command; it loads the server only when it runs. */
 export function serveCommand(): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description(
       'Run the server: takes frames from trainers, stores them, raises alerts, serves the live page and /metrics.',
     )
@@ -112,9 +113,8 @@ export function serveCommand(): Command {
       new Option('--retention-bytes <number>', 'bytes of frames kept of each run; roll-ups stay (default: all)')
         .env('OUTLIERSCOPE_RETENTION_BYTES')
         .argParser(toAmount),
-    )
-    .addHelpText('after', afterHelp)
-    .action(serve);
+    );
+  return addRemoteWriteFlags(command).addHelpText('after', afterHelp).action(serve);
 }
 
 async function serve(flags: Flags): Promise<void> {
@@ -134,6 +134,7 @@ async function serve(flags: Flags): Promise<void> {
     return startServer({
       ...pick(flags, ['host', 'port', 'database', 'insecure', 'retentionDays', 'retentionBytes']),
       ...pick(flags, ['finishedGraceSeconds', 'kurtosisWindowSeconds']),
+      remoteWrite: endpointsOf(flags),
       tokens: readTokens(),
       token,
       ...(rulesFile === undefined ? {} : { rules: readRules(rulesFile) }),

@@ -3,6 +3,7 @@ import type Database from 'libsql';
 import { decodeFrame } from '../../src/frame.ts';
 import { readBands } from '../band-reading.ts';
 import { readFramePage } from '../frame-page.ts';
+import type { Cursor } from '../remote-write/cursor.ts';
 import { readSeries } from '../series.ts';
 import type {
   AlertQuery,
@@ -16,6 +17,7 @@ import type {
 import { type SequenceRange, sequencesBetween, type TimeRange } from '../time-axis.ts';
 import { createBrowsing, type NumberedAlert } from './browsing.ts';
 import { guarded } from './database.ts';
+import { createForwarded } from './forwarded.ts';
 import { createHousekeeping } from './housekeeping.ts';
 import type { PackedBatch } from './packed-batch.ts';
 import { createReading, type FramePage, type PageRequest } from './reading.ts';
@@ -26,11 +28,13 @@ export type ReaderSide = ReturnType<typeof createReaderSide>;
 
 export function createWriterSide(database: Database.Database, retention: Retention, observer: StoreObserver) {
   const writing = createWriting(database);
+  const forwarded = createForwarded(database);
   const housekeeping = createHousekeeping(database, { retention, observer, now: Date.now });
   return {
     commit(batch: PackedBatch): void {
       housekeeping.stored(writing.commit(batch));
     },
+    forwarded: (endpoint: string, cursors: readonly Cursor[]): void => forwarded.put(endpoint, cursors),
     probe: (bytes: number): void => writing.probe(bytes),
     deleteRun(runId: string): void {
       const run = writing.hideRun(runId);

@@ -63,7 +63,7 @@ describe('npm run bench', () => {
   test('without a name lists the benchmarks', async () => {
     const { stdout } = await run();
     expect(stdout).toMatch(
-      /overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet.*\n.*scrape/,
+      /overhead.*\n.*metrics.*\n.*memory.*\n.*ingest.*\n.*isolation.*\n.*wire.*\n.*fleet.*\n.*scrape.*\n.*remote-write/,
     );
   });
 
@@ -81,6 +81,7 @@ describeNative('benchmarks on native TensorFlow, short', () => {
     ['memory', ['ratio']],
     ['ingest', ['ratio_victoriametrics', 'ratio_pushgateway']],
     ['isolation', ['worst_ratio']],
+    ['remote-write', ['ratio_vmagent']],
     ['wire', ['bytes_per_sample', 'json_bytes_per_sample']],
     ['scrape', ['speedup', 'stall_ms']],
   ])(

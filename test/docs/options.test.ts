@@ -7,8 +7,9 @@ import type { DeliveryReport } from '../../plugin/delivery/delivery.ts';
 import type { StepReport } from '../../plugin/engine.ts';
 import { type CloseOptions, OutlierMonitor } from '../../plugin/monitor.ts';
 import { type MonitorOptions, resolveOptions } from '../../plugin/options.ts';
-import type { AccessToken } from '../../server/index.ts';
+import type { AccessToken, RemoteWriteEndpoint } from '../../server/index.ts';
 import { resolveOptions as resolveServerOptions } from '../../server/options.ts';
+import { endpointSchema } from '../../server/remote-write/options.ts';
 import type { Rule } from '../../src/rules.ts';
 import { readDocument, section } from './markdown.ts';
 
@@ -130,6 +131,22 @@ describe('outlierMonitor', () => {
     ],
     ['AccessToken', { name: 1, token: 1, scopes: 1 } satisfies Record<keyof AccessToken, 1>],
     [
+      'RemoteWriteEndpoint',
+      {
+        url: 1,
+        token: 1,
+        tokenFile: 1,
+        user: 1,
+        password: 1,
+        passwordFile: 1,
+        externalLabels: 1,
+        shards: 1,
+        batchSamples: 1,
+        timeoutSeconds: 1,
+        maxRetrySeconds: 1,
+      } satisfies Record<keyof RemoteWriteEndpoint, 1>,
+    ],
+    [
       'Rule',
       { name: 1, severity: 1, metric: 1, above: 1, resolveBelow: 1, frames: 1, why: 1, next: 1 } satisfies Record<
         keyof Rule,
@@ -151,6 +168,12 @@ test('every option of startServer is there with its default, and no other', () =
   for (const name of documented.filter((each) => each !== 'rules' && each !== 'limits')) {
     expect(statedDefault(heading, name), name).toEqual(defaults[name]);
   }
+});
+
+test('defaults of a receiver of remote write are those of the code', () => {
+  const defaults: Record<string, unknown> = endpointSchema.parse({ url: 'http://a/b' });
+  for (const name of ['externalLabels', 'shards', 'batchSamples', 'timeoutSeconds', 'maxRetrySeconds'])
+    expect(statedDefault('RemoteWriteEndpoint', name), name).toEqual(defaults[name]);
 });
 
 describe('the command line', async () => {

@@ -19,7 +19,14 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-export interface QueryableServer extends TestServer {
+export interface RestartableServer extends TestServer {
+  /** Ends it by a signal; its folder stays. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** After `end`: the same server again, at the same address. */
+  restart(): Promise<void>;
+}
+
+export interface QueryableServer extends RestartableServer {
   /** An instant query; the vector's samples. */
   query(promql: string): Promise<Sample[]>;
 }
@@ -171,7 +178,7 @@ async function startServer(
   name: ComponentName,
   readyPath: string,
   argsFor: (folder: string, address: string) => Promise<string[]>,
-): Promise<TestServer> {
+): Promise<RestartableServer> {
   const { path, environment } = mustFindComponent(name);
   const folder = await mkdtemp(join(tmpdir(), `outlierscope-${name}-`));
   const address = `127.0.0.1:${await freePort()}`;
@@ -179,15 +186,24 @@ async function startServer(
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
     const args = await argsFor(folder, address);
-    const child = await startProcess({
-      name,
-      command: path,
-      args,
-      env: environment,
-      cwd: folder,
-      readyUrl: `${url}${readyPath}`,
-    });
-    return { url, address, process: child, folder, stop: () => child.stop().then(remove) };
+    const start = (): Promise<RunningProcess> =>
+      startProcess({ name, command: path, args, env: environment, cwd: folder, readyUrl: `${url}${readyPath}` });
+    const first = await start();
+    let child = first;
+    return {
+      url,
+      address,
+      process: first,
+      folder,
+      async end(signal) {
+        process.kill(child.pid, signal);
+        await child.exited;
+      },
+      async restart() {
+        child = await start();
+      },
+      stop: () => child.stop().then(remove),
+    };
   } catch (error) {
     await remove();
     throw error;
