@@ -25,6 +25,7 @@ describe('options', () => {
       limits: defaultLimits,
       rules: defaultRules,
       finishedGraceSeconds: 300,
+      remoteWrite: [],
     });
   });
 
