@@ -26,6 +26,7 @@ describe('options', () => {
       rules: defaultRules,
       finishedGraceSeconds: 300,
       kurtosisWindowSeconds: 60,
+      remoteWrite: [],
     });
   });
 
