@@ -10,3 +10,11 @@ export function jsonNumberAt(array: Float32Array | Float64Array, index: number):
   const value = array[index] as number;
   return Number.isFinite(value) ? value : String(value);
 }
+
+/** The smallest or largest of several; NaN only where every measured one is, `null` where none was measured. */
+export function extremeOf(values: readonly JsonNumber[], pick: (...numbers: number[]) => number): JsonNumber {
+  const numbers = values.filter((value) => value !== null && value !== 'NaN').map(Number);
+  if (numbers.length === 0) return values.includes('NaN') ? 'NaN' : null;
+  const value = pick(...numbers);
+  return Number.isFinite(value) ? value : String(value);
+}

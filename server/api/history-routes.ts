@@ -1,6 +1,7 @@
 /** What a run was over steps or time: series, frames, sites with their extremes. */
 import type { Response } from 'express';
 import { z } from 'zod';
+import { extremeOf } from '../json.ts';
 import { HttpProblem } from '../problem.ts';
 import type { RunRecord } from '../run-record.ts';
 import type { Series } from '../series.ts';
@@ -48,15 +49,15 @@ export function addHistoryRoutes(table: RouteTable, { store, runs }: ApiParts): 
       const { sites, metrics } = run.description;
       if (metric === undefined) return void response.json({ sites });
       if (!metrics.includes(metric)) throw noSuchMetric(run, metric, metrics);
-      // Two points: one stretch, which is the whole range.
+      // As few stretches as there can be.
       const text = await store.series({ ...seriesOf(run, metric, range), points: 2, extremes: 'sites' });
       const { envelope } = JSON.parse(new TextDecoder().decode(text)) as Series;
       response.json({
         metric,
         sites: sites.map((site, index) => ({
           ...site,
-          minimum: envelope?.minima[index]?.[0] ?? null,
-          maximum: envelope?.maxima[index]?.[0] ?? null,
+          minimum: extremeOf(envelope?.minima[index] ?? [], Math.min),
+          maximum: extremeOf(envelope?.maxima[index] ?? [], Math.max),
         })),
       });
     },

@@ -148,6 +148,7 @@ describe('series', () => {
     };
     expect(await extremes(0, 99999)).toEqual([1, hidden.value]);
     expect(await extremes(at, at)).toEqual([hidden.value, hidden.value]);
+    expect(await extremes(at - 10, at)).toEqual([1, hidden.value]);
     expect(await extremes(at + 1, 99999)).toEqual([1, 1]);
     expect(await extremes(0, at - 1)).toEqual([1, 1]);
     expect(await extremes(88888, 99999)).toEqual([null, null]);

@@ -107,7 +107,7 @@ test('an alert reaches the trainer, once when it begins and once when it ends', 
   expect(trainer.messages.filter(({ type }) => type === 'alert')).toHaveLength(2);
   const { alerts } = (await (await fetch(`${server.url}/api/alerts?run=run-1`)).json()) as { alerts: unknown[] };
   expect(alerts).toEqual([resolved]);
-  expect(await (await fetch(`${server.url}/api/alerts?run=other`)).json()).toEqual({ alerts: [] });
+  expect(await (await fetch(`${server.url}/api/alerts?run=other`)).json()).toEqual({ alerts: [], next: null });
   await trainer.close();
 });
 

@@ -128,6 +128,60 @@ describe('a series of a long run', () => {
     expect([Math.max(...got), Math.min(...got)]).toEqual([Math.max(...all), Math.min(...all)]);
   });
 
+  /** Each site's extremes in a list of frames. */
+  const extremesOf = (list: readonly Frame[]): [number, number][] =>
+    [0, 2, 4].map((index) => {
+      const values = list.map((frame) => frame.values[index] as number);
+      return [Math.min(...values), Math.max(...values)];
+    });
+  const extremesIn = ({ envelope }: Series): [number, number][] =>
+    sites.map((_, row) => [
+      Math.min(...(envelope?.minima[row] ?? []).map(Number)),
+      Math.max(...(envelope?.maxima[row] ?? []).map(Number)),
+    ]);
+
+  test.each([
+    [2, 0, 1e9],
+    [10, 5000, 17_777],
+    [30, 15_001, 19_000],
+    [500, 0, 1e9],
+    [100, 12_000, 12_700],
+    [2, 12_340, 12_350],
+  ])('in %i points from step %i to %i: an envelope with the extremes of every site', async (points, from, to) => {
+    const series = await read({ points, from, to, extremes: 'sites' });
+    const inRange = frames.filter(({ step }) => step >= from && step <= to);
+    expect(extremesIn(series)).toEqual(extremesOf(inRange));
+    const { from: starts = [], to: ends = [] } = series.envelope ?? {};
+    expect(starts.length).toBeLessThanOrEqual(points);
+    expect([Math.min(...starts), Math.max(...ends)]).toEqual([
+      Math.min(...inRange.map(({ step }) => step)),
+      Math.max(...inRange.map(({ step }) => step)),
+    ]);
+  });
+
+  test.each([
+    [2, 0, 2999],
+    [10, 100, 2500],
+    [40, 1400, 2600],
+    [300, 777, 2900],
+    [50, 1990, 2010],
+  ])(
+    'in %i points over time, from frame %i to %i: only those, in their order, with the extremes of every site',
+    async (points, first, last) => {
+      const times = { from: frames[first]?.time ?? 0, to: frames[last]?.time ?? 0 };
+      const series = await read({ points, times, extremes: 'sites' });
+      const inRange = frames.slice(first, last + 1);
+      const sequences = sequencesOf(series, 0);
+      expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
+      expect(sequences.length).toBeLessThanOrEqual(points);
+      expect(sequences.every((sequence) => sequence >= first && sequence <= last)).toBe(true);
+      expect(extremesIn(series)).toEqual(extremesOf(inRange));
+      const all = extremesOf(inRange).flat();
+      const got = extremesOf(sequences.map((sequence) => frames[sequence] as Frame)).flat();
+      expect([Math.min(...got), Math.max(...got)]).toEqual([Math.min(...all), Math.max(...all)]);
+    },
+  );
+
   test('of a scalar has the frames with its extremes, and no sites', async () => {
     const loss = await read({ name: 'loss', points: 20 });
     expect([loss.sites, loss.values]).toEqual([[], []]);
@@ -143,11 +197,11 @@ describe('a series of a long run', () => {
   });
 
   test('needs no frame where points are far apart', async () => {
-    const before = await read({ points: 10 });
+    const before = await read({ points: 10, extremes: 'sites' });
     const database = new Database(path);
     database.exec("UPDATE frames SET bytes = x'00' WHERE sequence < 2900");
     database.close();
-    expect(await read({ points: 10 })).toEqual(before);
+    expect(await read({ points: 10, extremes: 'sites' })).toEqual(before);
     await expect(read({ points: 3000 })).rejects.toMatchObject({ code: 'malformed-frame' });
   });
 });

@@ -16,7 +16,7 @@ import { kill, reportOf, type Scope, startScope, startTrainer, upTo } from '../s
 import { type QueryableServer, startVictoriaMetrics, type TestServer } from '../support/servers.ts';
 
 const jobs = 9;
-const frames = 1500;
+const frames = 3000;
 
 interface Server {
   readonly port: number;
@@ -111,11 +111,13 @@ requireComponents(['nginx', 'victoria-metrics'])('three servers', () => {
     const [killed, drained] = held.toSorted((one, other) => other.runs.length - one.runs.length);
     if (killed === undefined || drained === undefined) throw new Error('there are three servers');
     await kill(killed.server.scope.process);
-    const moved = killed.runs.map(({ id }) => id);
+    // One that is nearly done may end before it would have to move.
+    const moved = killed.runs.filter((run) => run.frames < frames / 2).map(({ id }) => id);
+    expect(moved.length).toBeGreaterThan(0);
     const others = servers.filter((server) => server !== killed.server);
     await vi.waitFor(async () => {
       const runs = (await Promise.all(others.map(runsOf))).flat();
-      expect(runs.filter(({ id, frames: count }) => moved.includes(id) && count > 50)).toHaveLength(moved.length);
+      expect(runs.filter(({ id, frames: count }) => moved.includes(id) && count > 0)).toHaveLength(moved.length);
     }, 30_000);
     const acknowledged = await stored(killed.server);
     for (const run of (await Promise.all(others.map(runsOf))).flat().filter(({ id }) => moved.includes(id))) {
@@ -159,6 +161,7 @@ requireComponents(['nginx', 'victoria-metrics'])('three servers', () => {
     // The killed one comes back with its part.
     killed.server.scope = await startScope(killed.server.database, killed.server.port);
     const back = await runsOf(killed.server);
-    expect(back.map(({ id, state }) => [id, state]).sort()).toEqual(moved.map((id) => [id, 'silent']).sort());
+    expect(back.map(({ id }) => id).sort()).toEqual(killed.runs.map(({ id }) => id).sort());
+    for (const { id, state } of back) if (moved.includes(id)) expect(state, id).toBe('silent');
   }, 180_000);
 });

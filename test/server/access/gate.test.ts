@@ -256,7 +256,7 @@ describe('what tries to slip past', () => {
     ['TRACE', head('TRACE /metrics'), 401],
     ['an unknown method', head('FETCH /metrics'), 400],
     ['POST', head('POST /metrics'), 401],
-    ['a method in a header', head('POST /healthz', { 'X-HTTP-Method-Override': 'GET' }), 404],
+    ['a method in a header', head('POST /healthz', { 'X-HTTP-Method-Override': 'GET' }), 405],
     ['an absolute target', head('GET http://localhost/metrics'), 400],
     ['CONNECT', head('CONNECT localhost:80'), 0],
     ['an empty bearer', head('GET /metrics', { Authorization: 'Bearer ' }), 401],
