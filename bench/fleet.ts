@@ -11,9 +11,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { verifyDatabase } from '../server/verify.ts';
-import { startProcess } from '../test/support/process.ts';
 import type { Job, Taken } from './fleet/clients.ts';
 import type { Bench, Result, Setting } from './support/bench.ts';
+import { startServe } from './support/serve.ts';
 
 const lengths = {
   full: { clients: 1000, milliseconds: 30_000 },
@@ -37,17 +37,8 @@ async function measure({ length, progress }: Setting): Promise<Result> {
   const { clients, milliseconds } = lengths[length];
   const folder = mkdtempSync(join(tmpdir(), 'outlierscope-fleet-'));
   const database = join(folder, 'runs.db');
-  const server = await startProcess({
-    name: 'outlierscope serve',
-    command: process.execPath,
-    args: [
-      fileURLToPath(new URL('../dist/cli/main.js', import.meta.url)),
-      ...['serve', '--port', '0', '--database', database],
-    ],
-    readyLine: /serves http/,
-  });
+  const { server, port } = await startServe(database);
   try {
-    const port = Number(/serves http\S+:(\d+)/.exec(server.output())?.[1]);
     const perProcess = clients / clientProcesses;
     const began = { at: performance.now(), processor: processorSeconds(server.pid) };
     progress(`${clients} trainers for ${milliseconds / 1000} s`);

@@ -9,13 +9,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { openReadOnlyStore } from '../server/read-only-store.ts';
 import type { RunRecord } from '../server/run-record.ts';
 import type { Frame } from '../src/frame.ts';
-import { startProcess } from '../test/support/process.ts';
 import type { Bench, Result, Setting } from './support/bench.ts';
 import { built } from './support/built.ts';
+import { startServe } from './support/serve.ts';
 import { demoTraining } from './support/training.ts';
 import { startCountingProxy } from './wire/counting-proxy.ts';
 import { framedBytes, jsonFrame, jsonRow, remoteWrite, samplesOf } from './wire/encodings.ts';
@@ -44,17 +43,8 @@ interface Recording {
 async function measure({ length, progress }: Setting): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'outlierscope-wire-'));
   const database = join(folder, 'runs.db');
-  const server = await startProcess({
-    name: 'outlierscope serve',
-    command: process.execPath,
-    args: [
-      fileURLToPath(new URL('../dist/cli/main.js', import.meta.url)),
-      ...['serve', '--port', '0', '--database', database],
-    ],
-    readyLine: /serves http/,
-  });
+  const { server, port } = await startServe(database);
   try {
-    const port = Number(/serves http\S+:(\d+)/.exec(server.output())?.[1]);
     return evaluate(await record(port, database, lengths[length], progress));
   } finally {
     await server.stop();
